@@ -1,0 +1,1 @@
+"""Deployment: rig files, and what a target machine needs."""

@@ -1,0 +1,191 @@
+"""The alignment process: headers in, ticks out.
+
+Two of them run: the active one publishes; the standby computes the same ticks and keeps those that it has not yet seen from
+its twin, ready to publish them the moment it is told to.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter, deque
+from typing import Any
+
+import zmq
+
+from sensorfuse.align.aligner import Aligner
+from sensorfuse.endpoints import SLOTS
+from sensorfuse.messages import Tick
+from sensorfuse.nodes.process import Process, parser, receive, run
+from sensorfuse.wire import Envelope, WireError, decode_data, decode_meta, decode_record, encode_record
+
+MAX_POLL_MS = 20
+DRAIN_MS = 200
+MAX_KEPT = 600  # ticks that a standby keeps
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Align the rig's streams into ticks."""
+    arguments = parser("Align the rig's streams into ticks.")
+    arguments.add_argument("--slot", type=int, choices=SLOTS, default=0, help="which of the two twins this is")
+    run(arguments, _serve, argv)
+
+
+def _serve(args: argparse.Namespace) -> None:
+    with Process(f"align.{args.slot}", args) as process:
+        if process.control.socket is None:
+            process.control.active = True
+        _Align(process, args.slot).serve()
+
+
+class _Align:
+    def __init__(self, process: Process, slot: int) -> None:
+        self.process = process
+        rig = process.rig
+        streams = rig.streams()
+        imus = [s for s in streams if rig.sensors[s].modality == "imu"]
+        topics = [f"{s}/meta" for s in streams] + [f"{s}/data" for s in imus]
+        self.headers = process.subscriber([*streams], topics)
+        self.log_clock = process.subscriber(["player"], ["clock"]) if process.lossless else None
+        self.twin = process.subscriber([f"align.{1 - slot}"], ["tick"]) if not process.lossless else None
+        self.publisher = process.publisher(f"align.{slot}")
+        self.aligner: Aligner | None = None
+        self.kept: deque[Tick] = deque(maxlen=MAX_KEPT)
+        self.twin_tick_id = -1
+        self.refused: Counter[str] = Counter()
+        self.ends: set[str] = set()
+        self.waiting: dict[int, tuple[int, Envelope | None, Any]] = {}  # by order: now, header, arrays (None: clock beat)
+        self.next_order = 0
+        self.end_ns: int | None = None
+        self.was_active = False
+
+    def _ready(self) -> bool:
+        return self.publisher.subscribers("tick") >= 1
+
+    def _status(self) -> dict[str, Any]:
+        assert self.aligner is not None
+        return {"received": self.aligner.received(), "tick": self.aligner.next_tick, "refused": dict(self.refused)}
+
+    def serve(self) -> None:
+        process = self.process
+        process.wait_for_start(self._ready)
+        clock = process.clock
+        now = clock.now_ns()
+        origin = int(process.control.start.get("origin_ns", now // process.rig.fusion.period_ns * process.rig.fusion.period_ns))
+        late_start = process.arguments.rejoin and not process.lossless
+        first = max(0, -(-(now - origin) // process.rig.fusion.period_ns)) if late_start else 0
+        self.aligner = Aligner(process.rig, origin, first)
+        poller = zmq.Poller()
+        for socket in (self.headers, self.log_clock, self.twin):
+            if socket is not None:
+                poller.register(socket, zmq.POLLIN)
+        while process.running and not self._ended():
+            process.beat(self._status)
+            poller.poll(self._poll_ms())
+            self._take_all()
+        while self.headers.poll(DRAIN_MS if not self._ended() else 0):
+            self._take_all()
+        self._finish()
+
+    def _poll_ms(self) -> int:
+        assert self.aligner is not None
+        if self.process.lossless:
+            return MAX_POLL_MS
+        clock = self.process.clock
+        return max(1, min(MAX_POLL_MS, int(1000 * clock.host_delay_s(self.aligner.next_due_ns(clock.now_ns())))))
+
+    def _ended(self) -> bool:
+        return self.ends.issuperset(self.process.rig.streams()) and (not self.process.lossless or self.end_ns is not None)
+
+    def _take_all(self) -> None:
+        """Everything that has arrived, then the ticks that are due."""
+        aligner = self.aligner
+        assert aligner is not None
+        self._follow_twin()
+        while (frames := receive(self.headers)) is not None:
+            envelope, arrays = self._parse(frames)
+            if envelope is None:
+                continue
+            if envelope.end:
+                self.ends.add(envelope.stream)
+                if not self.process.lossless:
+                    aligner.push(envelope, self.process.clock.now_ns())
+            elif self.process.lossless:
+                self.waiting[envelope.order] = (envelope.recv_ns, envelope, arrays)
+            else:
+                aligner.push(envelope, self.process.clock.now_ns(), arrays)
+        if self.process.lossless:
+            self._take_in_order()
+        else:
+            self._publish(aligner.poll(self.process.clock.now_ns()))
+
+    def _take_in_order(self) -> None:
+        """Lossless replay: the log's own order decides, whatever order the processes delivered in."""
+        assert self.log_clock is not None
+        assert self.aligner is not None
+        while (frames := receive(self.log_clock)) is not None:
+            beat = decode_record(frames, dict)
+            if beat.get("end"):
+                self.end_ns = int(beat["now_ns"])
+            else:
+                self.waiting[int(beat["order"])] = (int(beat["now_ns"]), None, None)
+        while self.next_order in self.waiting:
+            now, envelope, arrays = self.waiting.pop(self.next_order)
+            self.next_order += 1
+            if envelope is not None:
+                self.aligner.push(envelope, now, arrays)
+            self._publish(self.aligner.poll(now))
+
+    def _parse(self, frames: list[Any]) -> tuple[Envelope | None, Any]:
+        topic = bytes(frames[0])
+        try:
+            if topic.endswith(b"/data"):
+                envelope, sample = decode_data(frames)
+                arrays = sample.arrays
+            else:
+                envelope, arrays = decode_meta(frames), None
+        except WireError as error:
+            self.refused[topic.decode(errors="replace")] += 1
+            self.process.event(f"refused a message on {topic!r}: {error}")
+            return None, None
+        if envelope.stream not in self.process.rig.sensors or not topic.startswith(envelope.stream.encode() + b"/"):
+            self.refused[envelope.stream] += 1
+            return None, None
+        # An IMU's samples come with their data; its bare headers count only when there is no data to come.
+        bare_imu = arrays is None and envelope.modality == "imu" and not envelope.problem and not envelope.end
+        return (None, None) if bare_imu else (envelope, arrays)
+
+    def _follow_twin(self) -> None:
+        while self.twin is not None and (frames := receive(self.twin)) is not None:
+            try:
+                tick = decode_record(frames, Tick)
+            except WireError:
+                continue
+            self.twin_tick_id = max(self.twin_tick_id, tick.tick_id)
+            if not self.process.control.active and self.aligner is not None:
+                self.aligner.follow(tick)
+                while self.kept and self.kept[0].tick_id <= tick.tick_id:
+                    self.kept.popleft()
+
+    def _publish(self, ticks: list[Tick]) -> None:
+        self.kept.extend(t for t in ticks if t.tick_id > self.twin_tick_id)
+        if not self.process.control.active:
+            return
+        while self.kept:
+            self.publisher.send(encode_record("tick", self.kept.popleft()))
+
+    def _finish(self) -> None:
+        assert self.aligner is not None
+        if not self.process.lossless:
+            self.process.control.take_commands()
+            self._publish(self.aligner.poll(self.process.clock.now_ns()))
+        elif self.end_ns is not None:
+            self._publish(self.aligner.flush(self.end_ns, self.end_ns))
+        last = {"dispositions": self.aligner.close_remaining(), "next_tick": self.aligner.next_tick}
+        if self.process.control.active:
+            self.publisher.send(encode_record("end", last))
+        self.process.beat(self._status, force=True)
+        self.process.control.send("done")
+
+
+if __name__ == "__main__":
+    main()

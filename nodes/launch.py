@@ -1,0 +1,190 @@
+"""From a plan to what a person sees: run it, then write `summary.json` and `report.html` beside the fused log."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sensorfuse.errors import SensorfuseError
+from sensorfuse.log import open_log, read_frames
+from sensorfuse.messages import LEDGER_REASONS, FusedFrame, Sample, Truth
+from sensorfuse.nodes.supervisor import Outcome, RunPlan, Supervisor
+from sensorfuse.report.page import write_report
+from sensorfuse.report.record import RunRecord, Snapshot, choose_snapshots
+from sensorfuse.report.summary import build_summary
+from sensorfuse.rig import Rig
+from sensorfuse.sim import SimulatedRig
+from sensorfuse.track.scoring import score_sequence
+
+MATCH_NS = 2_000_000  # a sample belongs to a tick if its event time fits the tick's record so well
+
+
+@dataclass
+class Result:
+    """What a run left behind."""
+
+    summary: dict[str, Any]
+    out: Path
+    report: Path
+
+
+def check_log(log: Path, rig: Rig, allow_missing: bool) -> tuple[int, float | None]:
+    """Open a log before any process starts; returns its first receive time and its duration in seconds if known.
+
+    Raises:
+        SensorfuseError: the log can't be read, is empty, or lacks a stream that the rig names.
+    """
+    with open_log(log, offsets_ns=rig.clock_offsets_ns()) as reader:
+        have = reader.streams()
+        wanted = {s.log_stream or n: n for n, s in rig.sensors.items()}
+        missing = [w for w in wanted if w not in have]
+        if missing and (not allow_missing or len(missing) == len(wanted)):
+            raise SensorfuseError(
+                f"{log}: the rig {rig.name!r} names the stream{'s' if len(missing) > 1 else ''} {', '.join(missing)}, which this log lacks; "
+                f"it has {', '.join(have) or 'no streams'}. Correct `log_stream` in the rig, or pass --allow-missing to replay without"
+            )
+        names = [n for n in have if n in wanted]
+        first = next(iter(reader.samples(names)), None)
+        if first is None:
+            raise SensorfuseError(f"{log}: no readable sample in {', '.join(names)}; {len(reader.rejections)} records were rejected")
+        return first.recv_ns, None
+
+
+def execute(plan: RunPlan, command: str | None = None) -> Result:
+    """Run a plan and write its summary and report. The fused log is written while it runs."""
+    outcome = Supervisor(plan).run()
+    first = next(iter(_frames(outcome)), None)
+    record = _record(plan, outcome, first, command or shlex.join(sys.argv))
+    truth = _truth_source(plan, outcome.origin_ns)
+    score = _score(plan, outcome, truth)
+    summary = build_summary(record, _frames(outcome), score)
+    (plan.out / "summary.json").write_text(json.dumps(summary, indent=2, default=_plain) + "\n", encoding="utf-8")
+    report = write_report(plan.out, record, summary, _snapshots(plan, outcome, truth))
+    return Result(summary, plan.out, report)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(type(value).__name__)
+
+
+def _frames(outcome: Outcome) -> Iterator[FusedFrame]:
+    for path in outcome.log_paths:
+        yield from read_frames(path)
+
+
+def _record(plan: RunPlan, outcome: Outcome, first: FusedFrame | None, command: str) -> RunRecord:
+    ledger = outcome.collector.ledger
+    streams = plan.rig.streams()
+    if plan.log is not None:
+        source = str(plan.log)
+    else:
+        sim = plan.rig.sim
+        source = f"synthetic rig, scenario {sim.scenario}, seed {sim.seed}" if sim else "live"
+    return RunRecord(
+        rig=plan.rig,
+        strategy=first.strategy if first else plan.rig.fusion.strategy,
+        engine=first.engine if first else plan.rig.fusion.engine,
+        model=first.model if first else "",
+        source=source,
+        command=command,
+        rate="live" if plan.log is None else "max" if plan.rate is None else f"{plan.rate:g}",
+        deterministic=plan.deterministic,
+        ticks_expected=outcome.ticks_expected,
+        published={s: ledger.published(s) for s in streams},
+        received=outcome.collector.received_total(),
+        ledger={s: {r: ledger.counts(s)[r] for r in LEDGER_REASONS} for s in streams},
+        timings_ms=outcome.collector.timings_ms,
+        events=outcome.events,
+        frames_path=outcome.log_paths[0] if outcome.log_paths else plan.out / "fused.mcap",
+    )
+
+
+# ---- truth, score, pictures
+
+
+def _truth_source(plan: RunPlan, origin_ns: int) -> Callable[[int], Truth | None]:
+    """Truth at a time: from the simulated world, or the log's annotation nearest to it."""
+    if plan.log is None:
+        sim = SimulatedRig(plan.rig, epoch_ns=origin_ns)
+        return sim.truth
+    with open_log(plan.log, offsets_ns=plan.rig.clock_offsets_ns()) as reader:
+        known = list(reader.truth())
+    times = np.array([t.stamp_ns for t in known], dtype=np.int64)
+
+    def nearest(t_ns: int) -> Truth | None:
+        if len(times) == 0:
+            return None
+        i = int(np.argmin(np.abs(times - t_ns)))
+        return known[i] if abs(int(times[i]) - t_ns) <= plan.rig.fusion.period_ns // 2 else None
+
+    return nearest
+
+
+def _score(plan: RunPlan, outcome: Outcome, truth: Callable[[int], Truth | None]) -> dict[str, Any] | None:
+    """Score the tracks against truth wherever it is known."""
+    pairs = []
+    used: set[int] = set()
+    for frame in _frames(outcome):
+        real = truth(frame.t_ref_ns)
+        if real is not None and real.stamp_ns not in used:
+            used.add(real.stamp_ns)
+            pairs.append((frame.tracks, real))
+    if not any(len(real.objects) for _, real in pairs):
+        return None
+    return score_sequence(pairs)
+
+
+def _snapshots(plan: RunPlan, outcome: Outcome, truth: Callable[[int], Truth | None]) -> list[Snapshot]:
+    chosen = set(choose_snapshots(_frames(outcome)))
+    frames = [f for f in _frames(outcome) if f.tick_id in chosen]
+    samples = _samples_of_log(plan, frames) if plan.log is not None else _samples_of_sim(plan, outcome, frames)
+    return [Snapshot(f, samples[f.tick_id], truth(f.t_ref_ns)) for f in frames]
+
+
+def _samples_of_sim(plan: RunPlan, outcome: Outcome, frames: list[FusedFrame]) -> dict[int, dict[str, Sample]]:
+    """The world is a function of time: make again what each tick used."""
+    sim = SimulatedRig(plan.rig, epoch_ns=outcome.origin_ns)
+    out: dict[int, dict[str, Sample]] = {}
+    for frame in frames:
+        out[frame.tick_id] = {}
+        for use in frame.uses:
+            if use.used and use.modality in ("camera", "lidar", "radar"):
+                period = plan.rig.sensors[use.stream].period_ns
+                lead = sim.sample(use.stream, 0).stamp_ns
+                k = round((frame.t_ref_ns - use.age_ns - lead) / period)
+                out[frame.tick_id][use.stream] = sim.sample(use.stream, max(0, k))
+    return out
+
+
+def _samples_of_log(plan: RunPlan, frames: list[FusedFrame]) -> dict[int, dict[str, Sample]]:
+    """One pass over the log, keeping only what the chosen ticks used."""
+    assert plan.log is not None
+    rig = plan.rig
+    wanted = {
+        (use.stream, frame.tick_id): frame.t_ref_ns - use.age_ns
+        for frame in frames
+        for use in frame.uses
+        if use.used and use.modality in ("camera", "lidar", "radar")
+    }
+    out: dict[int, dict[str, Sample]] = {f.tick_id: {} for f in frames}
+    by_log_name = {s.log_stream or n: n for n, s in rig.sensors.items()}
+    with open_log(plan.log, offsets_ns=rig.clock_offsets_ns()) as reader:
+        names = [n for n in reader.streams() if n in by_log_name and any(by_log_name[n] == s for s, _ in wanted)]
+        for sample in reader.samples(names):
+            stream = by_log_name[sample.stream]
+            event = sample.stamp_ns + rig.sensors[stream].offset_ns
+            for (name, tick_id), t in wanted.items():
+                if name == stream and abs(event - t) < MATCH_NS:
+                    out[tick_id][stream] = sample
+    return out

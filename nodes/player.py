@@ -1,0 +1,158 @@
+"""The player process: read a log and feed every sensor's process, in the place of its device.
+
+At a rate, samples go out when the scaled clock says so, and a sensor that is not there misses them, as a device's would be.
+In lossless replay (`--lossless`) each sample gets its place in the log, and the player stays at most a window of log time
+ahead of the fused output, so that nothing is lost and queues stay short at any speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import time
+from typing import Any
+
+import zmq
+
+from sensorfuse.endpoints import SLOTS, bind, make_socket
+from sensorfuse.log import open_log
+from sensorfuse.messages import Sample
+from sensorfuse.nodes.process import Process, parser, receive, run
+from sensorfuse.rig import Rig
+from sensorfuse.wire import Envelope, WireError, decode_record, encode_data, encode_record, envelope_of
+
+MIN_WINDOW_NS = 1_000_000_000
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Feed a log to the sensors' processes."""
+    arguments = parser("Feed a log to the sensors' processes.")
+    arguments.add_argument("--log", required=True, help="the log to play")
+    arguments.add_argument("--skip", type=int, default=0, help="records to skip (set when a player is restarted)")
+    arguments.add_argument("--pace", type=float, default=0.0, help="lossless: log seconds per second, 0 for as fast as it goes")
+    run(arguments, _serve, argv)
+
+
+def _serve(args: argparse.Namespace) -> None:
+    with Process("player", args) as process:
+        _Player(process, args).play()
+
+
+class _Player:
+    def __init__(self, process: Process, args: argparse.Namespace) -> None:
+        self.process = process
+        self.args = args
+        self.rig: Rig = process.rig
+        self.by_log_name = {s.log_stream or n: n for n, s in self.rig.sensors.items()}
+        self.sockets: dict[str, zmq.Socket[bytes]] = {}
+        self.locks = []
+        for stream in self.rig.streams():
+            socket = process.adopt(make_socket(process.context, zmq.PUSH, 0 if process.lossless else 64))
+            socket.setsockopt(zmq.LINGER, 2000)
+            self.locks.append(bind(socket, self.rig, f"source.{stream}"))
+            self.sockets[stream] = socket
+        self.clock_publisher = process.publisher("player")
+        self.progress = process.subscriber([f"fusion.{slot}" for slot in SLOTS[: 1 if process.lossless else 2]], ["progress"])
+        self.window_ns = max(MIN_WINDOW_NS, self.rig.fusion.deadline_ns + 5 * self.rig.fusion.period_ns)
+        self.fused_to_ns = 0
+        self.records = 0
+        self.order = 0
+        self.published: dict[str, int] = dict.fromkeys(self.rig.streams(), 0)
+        self.now_ns = 0
+
+    def _status(self) -> dict[str, Any]:
+        return {"published_by_stream": self.published, "records": self.records, "log_now_ns": self.now_ns}
+
+    def _ready(self) -> bool:
+        return not self.process.lossless or self.clock_publisher.subscribers("clock") >= 1
+
+    def play(self) -> None:
+        process = self.process
+        with open_log(self.args.log, offsets_ns=self.rig.clock_offsets_ns()) as reader:
+            names = [n for n in reader.streams() if n in self.by_log_name]
+            samples = reader.samples(names)
+            process.wait_for_start(self._ready)
+            origin = int(process.control.start.get("origin_ns", 0))
+            self.fused_to_ns = origin
+            next_beat = origin
+            started, paced_from = time.monotonic(), origin
+            for sample in samples:
+                self.records += 1
+                sample.stream = self.by_log_name[sample.stream]
+                self.published[sample.stream] = max(self.published[sample.stream], sample.seq + 1)
+                if self.records <= self.args.skip:
+                    continue
+                if process.lossless:
+                    while next_beat <= sample.recv_ns:
+                        self._beat(next_beat)
+                        next_beat += self.rig.fusion.period_ns // 2
+                    self._pace(sample.recv_ns, started, paced_from)
+                    self._wait_for_window(sample.recv_ns)
+                else:
+                    self._wait_for_clock(sample.recv_ns)
+                if not process.running:
+                    break
+                self.now_ns = sample.recv_ns
+                self._send(sample)
+            self.rejected = {f"{stream}: {reason}": n for (stream, reason), n in reader.rejected.items()}
+        self._finish(self.now_ns)
+
+    def _beat(self, now_ns: int) -> None:
+        """Tell the aligner what time it is in the log, so that ticks come where no sample does."""
+        self._wait_for_window(now_ns)
+        self.clock_publisher.send(encode_record("clock", {"order": self.order, "now_ns": now_ns}))
+        self.order += 1
+
+    def _pace(self, t_ns: int, started: float, from_ns: int) -> None:
+        if self.args.pace > 0:
+            due = started + (t_ns - from_ns) / 1e9 / self.args.pace
+            while self.process.running and (wait := due - time.monotonic()) > 0:
+                self.process.beat(self._status)
+                time.sleep(min(wait, 0.02))
+
+    def _wait_for_window(self, t_ns: int) -> None:
+        while True:
+            while (frames := receive(self.progress)) is not None:
+                with contextlib.suppress(WireError):
+                    self.fused_to_ns = max(self.fused_to_ns, int(decode_record(frames, dict)["t_ref_ns"]))
+            self.process.beat(self._status)
+            if t_ns <= self.fused_to_ns + self.window_ns or not self.process.running:
+                return
+            self.progress.poll(20)
+
+    def _wait_for_clock(self, t_ns: int) -> None:
+        while self.process.running and (wait := self.process.clock.host_delay_s(t_ns)) > 0:
+            self.process.beat(self._status)
+            time.sleep(min(wait, 0.02))
+        self.process.beat(self._status)
+
+    def _send(self, sample: Sample) -> None:
+        envelope = envelope_of(sample, 0, self.process.clock.now_ns(), order=self.order if self.process.lossless else -1)
+        self.order += 1
+        frames = encode_data(envelope, sample.arrays)
+        socket = self.sockets[sample.stream]
+        if self.process.lossless:
+            while self.process.running and not socket.poll(20, zmq.POLLOUT):
+                self.process.beat(self._status)
+            if self.process.running:
+                socket.send_multipart(frames, copy=False)
+            return
+        with contextlib.suppress(zmq.Again):  # nobody there to take it: lost, and the ledger will say so
+            socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
+
+    def _finish(self, end_ns: int) -> None:
+        if self.process.lossless:
+            self.clock_publisher.send(encode_record("clock", {"order": self.order, "now_ns": end_ns, "end": True}))
+        for stream, socket in self.sockets.items():
+            sensor = self.rig.sensors[stream]
+            end = Envelope(
+                stream, sensor.modality, self.published[stream], 0, 0, 0, 0, sensor.frame, sensor.stamp, "", {}, end=True
+            )  # fmt: skip
+            with contextlib.suppress(zmq.Again):
+                socket.send_multipart(encode_data(end, {}), zmq.NOBLOCK)
+        self.process.beat(self._status, force=True)
+        self.process.control.send("done", rejected=getattr(self, "rejected", {}))
+
+
+if __name__ == "__main__":
+    main()

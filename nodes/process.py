@@ -1,0 +1,245 @@
+"""What every process shares: its arguments, its signals, its line to the supervisor, its publishing socket.
+
+A process runs alone when it is given no `--control`: it starts at once, on the host's clock, and Ctrl-C ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import zmq
+
+from sensorfuse.clock import RunClock, epoch_offset_ns
+from sensorfuse.endpoints import address, bind, make_socket, run_folder
+from sensorfuse.errors import SensorfuseError
+from sensorfuse.rig import Rig, load_rig
+from sensorfuse.wire import WireError, pack, unpack
+
+STATUS_PERIOD_S = 0.25
+EXIT_LINGER_MS = 5000
+LIVE_QUEUE = 256  # messages per peer; a slow reader loses the newest beyond, and the gap is counted
+MAX_START_WAIT_S = 30.0
+
+
+def die_with_parent() -> None:
+    """Linux: be told to stop when the supervisor is gone, however it went."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+class Control:
+    """The line to the supervisor. Without one, the process starts at once and is active."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], rig: Rig, name: str, connected: bool) -> None:
+        self.name = name
+        self.active = True
+        self.stopping = False
+        self.rate_limit = 0.0
+        self._socket: zmq.Socket[bytes] | None = None
+        offset = epoch_offset_ns(run_folder(rig))
+        self.clock = RunClock("host", offset)
+        self.start: dict[str, Any] = {}
+        self.started = not connected
+        if connected:
+            self.active = False
+            self._socket = make_socket(context, zmq.DEALER, 0)
+            self._socket.setsockopt(zmq.IDENTITY, name.encode())
+            self._socket.setsockopt(zmq.LINGER, EXIT_LINGER_MS)
+            self._socket.connect(address(rig, "control"))
+
+    @property
+    def socket(self) -> zmq.Socket[bytes] | None:
+        return self._socket
+
+    def send(self, kind: str, **fields: Any) -> None:
+        if self._socket is not None:
+            self._socket.send(pack({"kind": kind, "pid": os.getpid(), **fields}))
+
+    def take_commands(self) -> None:
+        """Act on what the supervisor said; never blocks."""
+        while self._socket is not None and self._socket.poll(0):
+            with contextlib.suppress(WireError):
+                self._obey(unpack(self._socket.recv()))
+
+    def _obey(self, command: dict[str, Any]) -> None:
+        kind = command.get("kind")
+        if kind == "start":
+            self.start = command
+            self.clock = RunClock(**command["clock"])
+            self.active = bool(command.get("active", True))
+            self.started = True
+        elif kind == "activate":
+            self.active = True
+        elif kind == "stop":
+            self.stopping = True
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
+
+class Publisher:
+    """An XPUB socket that knows who has subscribed."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], rig: Rig, name: str, lossless: bool) -> None:
+        self.socket = make_socket(context, zmq.XPUB, 0 if lossless else LIVE_QUEUE)
+        self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        self.socket.setsockopt(zmq.LINGER, EXIT_LINGER_MS)
+        self._lock = bind(self.socket, rig, name)
+        self._subscribers: dict[bytes, int] = {}
+
+    def subscribers(self, topic: str) -> int:
+        """How many have subscribed to a topic by now."""
+        while self.socket.poll(0):
+            event = self.socket.recv()
+            change = 1 if event[:1] == b"\x01" else -1
+            self._subscribers[event[1:]] = self._subscribers.get(event[1:], 0) + change
+        return self._subscribers.get(topic.encode(), 0)
+
+    def send(self, frames: list[Any]) -> None:
+        """Publish; big arrays travel without a copy."""
+        for i, frame in enumerate(frames):
+            flags = zmq.SNDMORE if i < len(frames) - 1 else 0
+            self.socket.send(frame, flags, copy=memoryview(frame).nbytes < 65536)
+
+    def close(self) -> None:
+        self.socket.close()
+        if self._lock is not None:
+            self._lock.close()
+
+
+def subscribe(
+    context: zmq.Context[zmq.Socket[bytes]], rig: Rig, endpoints: Iterable[str], topics: Iterable[str], lossless: bool
+) -> zmq.Socket[bytes]:
+    """A SUB socket connected to several endpoints; a publisher that is not there yet is joined when it comes."""
+    socket = make_socket(context, zmq.SUB, 0 if lossless else 4 * LIVE_QUEUE)
+    for topic in topics:
+        socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
+    for name in endpoints:
+        socket.connect(address(rig, name))
+    return socket
+
+
+def receive(socket: zmq.Socket[bytes]) -> list[Any] | None:
+    """One multipart message as buffers, or None when none waits."""
+    try:
+        frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+    except zmq.Again:
+        return None
+    return [frame.buffer for frame in frames]
+
+
+class Process:
+    """The frame around a process's loop: arguments parsed, signals taken, supervisor answered.
+
+    Use as a context manager; `running` turns False when it should end.
+    """
+
+    def __init__(self, name: str, arguments: argparse.Namespace) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.rig: Rig = arguments.rig_model
+        self.lossless: bool = arguments.lossless
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.control = Control(self.context, self.rig, name, arguments.control)
+        self._next_status = 0.0
+        self._sockets: list[zmq.Socket[bytes]] = []
+        self._publishers: list[Publisher] = []
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, *_: object) -> None:
+        self.control.stopping = True
+
+    @property
+    def running(self) -> bool:
+        return not self.control.stopping
+
+    @property
+    def clock(self) -> RunClock:
+        return self.control.clock
+
+    def publisher(self, name: str) -> Publisher:
+        publisher = Publisher(self.context, self.rig, name, self.lossless)
+        self._publishers.append(publisher)
+        return publisher
+
+    def subscriber(self, endpoints: Iterable[str], topics: Iterable[str]) -> zmq.Socket[bytes]:
+        socket = subscribe(self.context, self.rig, endpoints, topics, self.lossless)
+        self._sockets.append(socket)
+        return socket
+
+    def adopt(self, socket: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
+        """Have a socket closed with the process."""
+        self._sockets.append(socket)
+        return socket
+
+    def wait_for_start(self, ready: Callable[[], bool] = lambda: True) -> None:
+        """Say `ready` once `ready()` holds, then wait for the supervisor's `start`. At once when alone."""
+        said = False
+        deadline = time.monotonic() + MAX_START_WAIT_S
+        while self.running and not self.control.started:
+            if not said and (ready() or self.arguments.rejoin or time.monotonic() > deadline):
+                self.control.send("ready")
+                said = True
+            self.control.take_commands()
+            time.sleep(0.005)
+
+    def beat(self, status: Callable[[], dict[str, Any]], force: bool = False) -> None:
+        """Take the supervisor's commands; a few times a second tell it how things stand."""
+        self.control.take_commands()
+        now = time.monotonic()
+        if force or now >= self._next_status:
+            self._next_status = now + STATUS_PERIOD_S
+            self.control.send("status", **status())
+
+    def event(self, text: str) -> None:
+        """Tell the supervisor something that a person should know; alone, print it."""
+        if self.control.socket is None:
+            print(f"{self.name}: {text}", file=sys.stderr)
+        self.control.send("event", text=text)
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for publisher in self._publishers:
+            publisher.close()
+        for socket in self._sockets:
+            socket.close()
+        self.control.close()
+        self.context.term()
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The arguments that every process takes."""
+    out = argparse.ArgumentParser(description=description)
+    out.add_argument("--rig", required=True, help="rig file, or the name of a shipped rig")
+    out.add_argument("--control", action="store_true", help="answer to a supervisor (the supervisor sets this)")
+    out.add_argument("--lossless", action="store_true", help="no bound on queues (replay with flow control)")
+    out.add_argument("--rejoin", action="store_true", help="do not wait for subscribers: the run is under way")
+    return out
+
+
+def run(arguments: argparse.ArgumentParser, body: Callable[[argparse.Namespace], None], argv: list[str] | None = None) -> None:
+    """Parse, load the rig, run the body; a SensorfuseError becomes a message and exit code 2."""
+    args = arguments.parse_args(argv)
+    if args.control:
+        die_with_parent()
+    try:
+        args.rig_model = load_rig(args.rig)
+        body(args)
+    except SensorfuseError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -1,0 +1,126 @@
+"""The recorder process: fused frames, and the sensors' samples if asked, into MCAP files.
+
+Each start of the process writes a file of its own (`fused.mcap`, then `fused_1.mcap`, ...), so that a recorder that was killed
+loses at most its open chunk and nothing that was written before.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from sensorfuse.endpoints import SLOTS
+from sensorfuse.log import LogWriter
+from sensorfuse.messages import FusedFrame
+from sensorfuse.nodes.process import Process, parser, receive, run
+from sensorfuse.wire import WireError, decode_data, decode_record
+
+MAX_POLL_MS = 50
+DRAIN_MS = 300
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Record fused frames and, with --inputs, every sensor's samples."""
+    arguments = parser("Record fused frames and, with --inputs, every sensor's samples.")
+    arguments.add_argument("--out", type=Path, required=True, help="folder for the log")
+    arguments.add_argument("--name", default="fused", help="file name without .mcap")
+    arguments.add_argument("--inputs", action="store_true", help="record the sensors' samples as well")
+    arguments.add_argument("--no-fused", action="store_true", help="there is no fusion in this run")
+    run(arguments, _serve, argv)
+
+
+def log_parts(folder: Path, name: str) -> list[Path]:
+    """The files of one recording, oldest first."""
+    parts = sorted(folder.glob(f"{name}_*.mcap"), key=lambda p: int(p.stem.rsplit("_", 1)[1]))
+    first = folder / f"{name}.mcap"
+    return ([first] if first.exists() else []) + parts
+
+
+def _serve(args: argparse.Namespace) -> None:
+    args.out.mkdir(parents=True, exist_ok=True)
+    parts = len(log_parts(args.out, args.name)) if args.rejoin else 0
+    path = args.out / (f"{args.name}_{parts}.mcap" if parts else f"{args.name}.mcap")
+    config = args.rig_model.recording
+    with (
+        LogWriter(path, compression=config.compression, chunk_mb=config.chunk_mb) as writer,
+        Process("recorder", args) as process,
+    ):
+        writer.write_rig(process.rig)
+        _Recorder(process, writer, path).serve()
+
+
+class _Recorder:
+    def __init__(self, process: Process, writer: LogWriter, path: Path) -> None:
+        self.process = process
+        self.writer = writer
+        self.path = path
+        args = process.arguments
+        slots = SLOTS[:1] if process.lossless else SLOTS
+        self.fused = None if args.no_fused else process.subscriber([f"fusion.{s}" for s in slots], ["fused", "fused_end"])
+        streams = process.rig.streams()
+        self.data = process.subscriber(streams, [f"{s}/data" for s in streams]) if args.inputs else None
+        self.ends: set[str] = set()
+        self.fused_ended = self.fused is None
+        self.last_tick_id = -1
+        self.frames = 0
+        self.samples: dict[str, int] = dict.fromkeys(streams, 0)
+        self.refused = 0
+
+    def _status(self) -> dict[str, Any]:
+        return {"frames": self.frames, "samples": self.samples, "refused": self.refused, "path": str(self.path)}
+
+    def serve(self) -> None:
+        process = self.process
+        process.wait_for_start()
+        poller = zmq.Poller()
+        for socket in (self.fused, self.data):
+            if socket is not None:
+                poller.register(socket, zmq.POLLIN)
+        while process.running and not self._ended():
+            process.beat(self._status)
+            poller.poll(MAX_POLL_MS)
+            self._take_all()
+        while poller.poll(DRAIN_MS) and not self._ended():
+            self._take_all()
+        process.beat(self._status, force=True)
+        process.control.send("done")
+
+    def _ended(self) -> bool:
+        return self.fused_ended and (self.data is None or self.ends.issuperset(self.process.rig.streams()))
+
+    def _take_all(self) -> None:
+        while self.fused is not None and (frames := receive(self.fused)) is not None:
+            try:
+                if bytes(frames[0]) == b"fused_end":
+                    self.fused_ended = True
+                    continue
+                frame = decode_record(frames, FusedFrame)
+            except WireError as error:
+                self._refuse(str(error))
+                continue
+            if frame.tick_id > self.last_tick_id:
+                self.last_tick_id = frame.tick_id
+                self.frames += 1
+                self.writer.write_frame(frame, frame.t_ref_ns)
+        while self.data is not None and (frames := receive(self.data)) is not None:
+            try:
+                envelope, sample = decode_data(frames)
+            except WireError as error:
+                self._refuse(str(error))
+                continue
+            if envelope.end:
+                self.ends.add(envelope.stream)
+                continue
+            self.samples[envelope.stream] = self.samples.get(envelope.stream, 0) + 1
+            self.writer.write_sample(sample)
+
+    def _refuse(self, text: str) -> None:
+        self.refused += 1
+        self.process.event(f"a message was refused: {text}")
+
+
+if __name__ == "__main__":
+    main()

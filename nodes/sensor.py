@@ -1,0 +1,159 @@
+"""A sensor's process: take samples from the synthetic rig or from the player, check them, measure their motion signature,
+publish header and data. The five modalities share this loop; their files name the modality."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+
+import zmq
+
+from sensorfuse.align.signature import motion_signature
+from sensorfuse.endpoints import SLOTS, address, make_socket
+from sensorfuse.errors import SensorfuseError
+from sensorfuse.messages import Modality, Sample, sample_problem
+from sensorfuse.nodes.process import Process, Publisher, parser, receive, run
+from sensorfuse.sim import SimulatedRig
+from sensorfuse.wire import Envelope, WireError, decode_data, encode_data, encode_meta, envelope_of
+
+IDLE_POLL_MS = 20
+
+
+def sensor_main(modality: Modality, argv: list[str] | None = None) -> None:
+    """Run the process of one stream of a modality."""
+    arguments = parser(f"Publish a {modality} stream.")
+    arguments.add_argument("--stream", help=f"which {modality} of the rig; needed when it has several")
+    arguments.add_argument("--source", choices=("sim", "player"), default="sim", help="the synthetic rig, or a player process")
+    run(arguments, lambda args: _serve(modality, args), argv)
+
+
+def _pick_stream(modality: Modality, args: argparse.Namespace) -> str:
+    streams = [n for n, s in args.rig_model.sensors.items() if s.modality == modality]
+    if args.stream is None and len(streams) == 1:
+        return streams[0]
+    if args.stream not in streams:
+        have = ", ".join(streams) or "none"
+        raise SensorfuseError(f"--stream: rig {args.rig_model.name!r} has these {modality} streams: {have}; got {args.stream}")
+    return str(args.stream)
+
+
+def _serve(modality: Modality, args: argparse.Namespace) -> None:
+    stream = _pick_stream(modality, args)
+    with Process(stream, args) as process:
+        publisher = process.publisher(stream)
+        worker = _Sensor(process, publisher, stream)
+        if args.source == "player":
+            worker.serve_player()
+        else:
+            worker.serve_simulation()
+
+
+class _Sensor:
+    def __init__(self, process: Process, publisher: Publisher, stream: str) -> None:
+        self.process = process
+        self.publisher = publisher
+        self.stream = stream
+        self.config = process.rig.sensors[stream]
+        self.boot = time.time_ns()
+        self.published = 0
+
+    def _subscribed(self) -> bool:
+        slots = 1 if self.process.lossless else len(SLOTS)
+        return self.publisher.subscribers(f"{self.stream}/meta") >= slots
+
+    def _status(self) -> dict[str, object]:
+        return {"stream": self.stream, "boot": self.boot, "published": self.published}
+
+    def publish(self, sample: Sample, order: int = -1) -> None:
+        """Check, measure, send. A sample with an unusable payload travels as a header that says why."""
+        problem = sample_problem(sample) or ""
+        signature = {} if problem else motion_signature(sample, self.config)
+        envelope = envelope_of(
+            sample, self.boot, self.process.clock.now_ns(), order=order, problem=problem, signature=signature
+        )
+        if not problem:
+            self.publisher.send(encode_data(envelope, sample.arrays))
+        self.publisher.send(encode_meta(envelope))
+        self.published = max(self.published, sample.seq + 1)
+
+    def _finish(self) -> None:
+        """The stream's last word: nothing follows."""
+        end = Envelope(
+            self.stream, self.config.modality, self.published, self.boot, 0, 0, self.process.clock.now_ns(),
+            self.config.frame, self.config.stamp, self.config.calibration, {}, end=True,
+        )  # fmt: skip
+        self.publisher.send(encode_data(end, {}))
+        self.publisher.send(encode_meta(end))
+        self.process.beat(self._status, force=True)
+        self.process.control.send("done")
+
+    # ---- synthetic rig
+
+    def serve_simulation(self) -> None:
+        process = self.process
+        if process.rig.sim is None:
+            raise SensorfuseError(f"rig {process.rig.name!r} has no `sim` block, so its sensors need `--source player` and a log")
+        SimulatedRig(process.rig, epoch_ns=0).sample(self.stream, 0)  # compile and cache before time counts
+        process.wait_for_start(self._subscribed)
+        for sample in self._paced():
+            self.publish(sample)
+        self._finish()
+
+    def _paced(self) -> Iterator[Sample]:
+        """Samples when they are due, made ahead of time; those whose time has passed are never made."""
+        process = self.process
+        clock = process.clock
+        scenario = SimulatedRig(process.rig, epoch_ns=0)
+        epoch = process.control.start.get("epoch_ns")
+        if epoch is None:  # alone: an epoch that every process finds for itself
+            period = round(scenario.duration_s * 1e9)
+            epoch = clock.now_ns() // period * period
+        sim = SimulatedRig(process.rig, epoch_ns=epoch)
+        k = self._first_due(sim, clock.now_ns())
+        seq = 0
+        while process.running:
+            sample = sim.sample(self.stream, k)
+            due = sim.due_ns(self.stream, k)
+            while process.running and (wait := clock.host_delay_s(due)) > 0:
+                process.beat(self._status)
+                time.sleep(min(wait, 0.05))
+            if not process.running:
+                return
+            process.beat(self._status)
+            sample.seq = seq
+            sample.recv_ns = clock.now_ns()
+            yield sample
+            seq += 1
+            k += 1
+            if sim.due_ns(self.stream, k) < clock.now_ns() - 2 * self.config.period_ns:
+                k = self._first_due(sim, clock.now_ns())  # the machine was too slow: go on with what is due now
+
+    def _first_due(self, sim: SimulatedRig, now_ns: int) -> int:
+        guess = max(0, (now_ns - sim.due_ns(self.stream, 0)) // self.config.period_ns)
+        while sim.due_ns(self.stream, guess) < now_ns:
+            guess += 1
+        return int(guess)
+
+    # ---- player
+
+    def serve_player(self) -> None:
+        process = self.process
+        self.boot = 0  # a log has one incarnation, whoever carries it
+        source = process.adopt(make_socket(process.context, zmq.PULL, 0 if process.lossless else 64))
+        source.connect(address(process.rig, f"source.{self.stream}"))
+        process.wait_for_start(self._subscribed)
+        while process.running:
+            process.beat(self._status)
+            source.poll(IDLE_POLL_MS)
+            while process.running and (frames := receive(source)) is not None:
+                try:
+                    envelope, sample = decode_data(frames)
+                except WireError as error:
+                    process.event(f"a message of the player was refused: {error}")
+                    continue
+                if envelope.end:
+                    process.control.stopping = True
+                    break
+                self.publish(sample, envelope.order)
+        self._finish()

@@ -1,0 +1,110 @@
+"""Where the body is and how it moves, from gyro rates and whatever velocity the sensors give.
+
+Rotation is integrated from the gyro (midpoint rule); velocity in the base frame is a random walk corrected by measured
+velocities (radar Doppler, an INS). Position is dead-reckoned: good over the second that fusion needs, not a localisation.
+"""
+
+from __future__ import annotations
+
+import bisect
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensorfuse.geometry import Transform, motion_between
+
+Array = NDArray[np.float64]
+
+VELOCITY_WALK_MPS2 = 2.0  # how fast velocity may change unseen, one sigma per second
+RATE_WALK_RADPS2 = 0.5
+GYRO_SIGMA_RADPS = 0.01
+KEEP_NS = 3_000_000_000
+MAX_GAP_S = 1.0  # a rate says nothing about times further away than this
+MAX_STEP_S = 0.1  # longest step with one twist
+
+
+class EgoMotion:
+    """Twist and dead-reckoned pose of `base_link`. Feed in any order within `KEEP_NS`; `advance` only goes forward."""
+
+    def __init__(self) -> None:
+        self._times: list[int] = []  # event_ns of each rate, ascending
+        self._rates: list[Array] = []  # angular rate (3,) in base axes
+        self._velocity = np.zeros(3)
+        self._variance = np.full(3, np.inf)
+        self._velocity_ns = 0
+        self._pose = Transform.identity()
+        self._pose_ns: int | None = None
+
+    def push_rates(self, event_ns: NDArray[np.int64], gyro_base: Array) -> None:
+        """Angular rates (N, 3) in base axes, rad/s, at `event_ns` (N,)."""
+        for t, rate in zip(event_ns.tolist(), gyro_base, strict=True):
+            if not self._times or t > self._times[-1]:
+                self._times.append(t)
+                self._rates.append(rate)
+        stale = bisect.bisect_left(self._times, self._times[-1] - KEEP_NS) if self._times else 0
+        if stale > len(self._times) // 2:
+            del self._times[:stale], self._rates[:stale]
+
+    def push_velocity(self, event_ns: int, velocity: Array, sigma: Array) -> None:
+        """A measured velocity (3,) of the base origin over ground in base axes, m/s; `sigma` (3,) inf where unobserved."""
+        if self._velocity_ns:
+            self._variance = self._variance + (VELOCITY_WALK_MPS2 * max(0, event_ns - self._velocity_ns) / 1e9) ** 2
+        self._velocity_ns = max(self._velocity_ns, event_ns)
+        for axis in range(3):
+            variance = float(sigma[axis]) ** 2
+            if not np.isfinite(variance) or not np.isfinite(velocity[axis]):
+                continue
+            if np.isinf(self._variance[axis]):
+                self._velocity[axis], self._variance[axis] = velocity[axis], variance
+                continue
+            if (velocity[axis] - self._velocity[axis]) ** 2 > 25 * (variance + self._variance[axis]) + 4.0:
+                self._variance[axis] += 1.0  # disbelieved this time; believed if it persists
+                continue
+            gain = self._variance[axis] / (self._variance[axis] + variance)
+            self._velocity[axis] += gain * (velocity[axis] - self._velocity[axis])
+            self._variance[axis] *= 1 - gain
+
+    def rate_at(self, t_ns: int) -> tuple[Array, Array]:
+        """Angular rate (3,) in base axes and its sigma at a time; zeros with infinite sigma where no gyro is near."""
+        if not self._times:
+            return np.zeros(3), np.full(3, np.inf)
+        i = bisect.bisect_left(self._times, t_ns)
+        if i == 0 or i == len(self._times):
+            end = 0 if i == 0 else -1
+            gap = abs(t_ns - self._times[end]) / 1e9
+            if gap > MAX_GAP_S:
+                return np.zeros(3), np.full(3, np.inf)
+            return self._rates[end].copy(), np.full(3, GYRO_SIGMA_RADPS + RATE_WALK_RADPS2 * gap)
+        t0, t1 = self._times[i - 1], self._times[i]
+        share = (t_ns - t0) / (t1 - t0)
+        return (1 - share) * self._rates[i - 1] + share * self._rates[i], np.full(3, GYRO_SIGMA_RADPS)
+
+    def twist_at(self, t_ns: int) -> tuple[Array, Array]:
+        """(vx vy vz wx wy wz) in base axes and one sigma each; velocity unobserved so far is 0 with infinite sigma."""
+        rate, rate_sigma = self.rate_at(t_ns)
+        age = max(0, t_ns - self._velocity_ns) / 1e9 if self._velocity_ns else 0.0
+        sigma = np.sqrt(self._variance + (VELOCITY_WALK_MPS2 * age) ** 2)
+        return np.concatenate([self._velocity, rate]), np.concatenate([sigma, rate_sigma])
+
+    def advance(self, t_ns: int) -> Array:
+        """`T_odom_base` (4, 4) at `t_ns`, integrated from the last call on; the first call sets the origin."""
+        if self._pose_ns is not None and t_ns > self._pose_ns:
+            first, last = bisect.bisect_right(self._times, self._pose_ns), bisect.bisect_left(self._times, t_ns)
+            knots = [self._pose_ns, *self._times[first:last], t_ns]
+            for t0, t1 in zip(knots, knots[1:], strict=False):
+                step = (t1 - t0) / 1e9
+                rate, sigma = self.rate_at((t0 + t1) // 2)
+                if np.isinf(sigma).any():
+                    rate = np.zeros(3)
+                pieces = max(1, int(np.ceil(step / MAX_STEP_S)))
+                move = motion_between(np.concatenate([self._velocity, rate]), step / pieces).inverse()
+                for _ in range(pieces):
+                    self._pose = self._pose @ move
+        if self._pose_ns is None or t_ns > self._pose_ns:
+            self._pose_ns = t_ns
+        return self._pose.matrix()
+
+    def adopt(self, T_odom_base: Array, t_ns: int) -> None:
+        """Take over another estimator's pose (4, 4) at `t_ns`."""
+        self._pose = Transform.from_matrix(T_odom_base)
+        self._pose_ns = t_ns

@@ -1,0 +1,269 @@
+"""The `sensorfuse` command: thin commands, no logic. A SensorfuseError is printed and ends with code 2."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from sensorfuse import __version__
+from sensorfuse.errors import SensorfuseError
+
+app = typer.Typer(
+    help="Streaming multisensor fusion: run it on a robot, replay recorded logs, measure it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+bench_app = typer.Typer(help="Measurements that print figures.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(bench_app, name="bench")
+console = Console()
+
+RigOption = Annotated[str, typer.Option("--rig", "-r", help="rig file, or the name of a shipped rig")]
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="folder for the fused log, summary.json and report.html")]
+StrategyOption = Annotated[str | None, typer.Option("--strategy", "-s", help="fusion strategy; default: the rig's")]
+
+
+def main() -> None:
+    """Entry point of the `sensorfuse` command."""
+    try:
+        app()
+    except SensorfuseError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(2) from None
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False) -> None:
+    if version:
+        print(f"sensorfuse {__version__}")
+        raise typer.Exit
+
+
+def _rig(name: str, strategy: str | None) -> Any:
+    from sensorfuse.fusion.strategies import check_strategy
+    from sensorfuse.rig import load_rig
+
+    rig = load_rig(name)
+    rig = rig if strategy is None else rig.with_fusion(strategy=strategy)
+    check_strategy(rig.fusion.strategy)
+    return rig
+
+
+def _prepare(out: Path, force: bool = True) -> Path:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SensorfuseError(f"--out {out}: cannot write there: {error}") from None
+    return out
+
+
+def _execute(plan: Any, total_s: float | None = None) -> None:
+    """Run a plan with a progress bar and print what came of it."""
+    from sensorfuse.nodes.launch import execute
+    from sensorfuse.report.summary import print_summary
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[ticks]} ticks, {task.fields[rate]:.1f}/s"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("starting processes", total=total_s, ticks=0, rate=0.0)
+
+        def show(collector: Any, elapsed_s: float) -> None:
+            n = len(collector.frame_ids)
+            done = max(0.0, elapsed_s)
+            progress.update(task, description="fusing", completed=done, ticks=n, rate=n / max(done, 0.1))
+
+        plan.on_progress = show
+        result = execute(plan)
+    print_summary(result.summary, console)
+    console.print(f"fused log   {result.out / 'fused.mcap'}", highlight=False, soft_wrap=True)
+    console.print(f"summary     {result.out / 'summary.json'}", highlight=False, soft_wrap=True)
+    console.print(f"report      {result.report}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def run(
+    rig: Annotated[str, typer.Argument(help="rig file, or the name of a shipped rig")],
+    out: OutOption = Path("out/run"),
+    strategy: StrategyOption = None,
+    duration: Annotated[float | None, typer.Option("--duration", "-d", help="seconds; default: until Ctrl-C")] = None,
+    record_inputs: Annotated[bool, typer.Option("--record-inputs", help="record the sensors' samples too")] = False,
+) -> None:
+    """Run a rig live: every sensor a process, fused frames until Ctrl-C.
+
+    Example: sensorfuse run synthetic --duration 20 --out out/run
+    """
+    from sensorfuse.nodes.supervisor import RunPlan
+
+    _execute(RunPlan(_rig(rig, strategy), "run", _prepare(out), duration_s=duration, record_inputs=record_inputs), duration)
+
+
+@app.command()
+def replay(
+    log: Annotated[Path, typer.Argument(help="MCAP, ROS bag, or a folder of RADIATE, EuRoC, KITTI raw, nuScenes; or a GoPro MP4")],
+    rig: RigOption = "synthetic",
+    out: OutOption = Path("out/replay"),
+    strategy: StrategyOption = None,
+    rate: Annotated[str, typer.Option("--rate", help="log seconds per second, or `max`")] = "1",
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="same log, same bytes, at any rate")] = False,
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="replay although the log lacks a stream of the rig")] = False,
+) -> None:
+    """Run the pipeline on a recorded log.
+
+    Example: sensorfuse replay drive.mcap --rig my_rig.yaml --rate max --out out/replay
+    """
+    from sensorfuse.nodes.launch import check_log
+    from sensorfuse.nodes.supervisor import RunPlan
+
+    model = _rig(rig, strategy)
+    start_ns, _ = check_log(log, model, allow_missing)
+    plan = RunPlan(
+        model, "replay", _prepare(out), log=log, log_start_ns=start_ns, rate=_rate(rate), deterministic=deterministic
+    )
+    _execute(plan)
+
+
+def _rate(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.01 <= value <= 100:
+        raise SensorfuseError(f"--rate {text}: expected a number from 0.01 to 100, or `max`")
+    return value
+
+
+@app.command()
+def record(
+    rig: Annotated[str, typer.Argument(help="rig file, or the name of a shipped rig")],
+    out: OutOption = Path("out/record"),
+    duration: Annotated[float | None, typer.Option("--duration", "-d", help="seconds; default: until Ctrl-C")] = None,
+) -> None:
+    """Record a rig's sensors into an MCAP log, without fusing.
+
+    Example: sensorfuse record synthetic --duration 10 --out out/record
+    """
+    from sensorfuse.nodes.supervisor import RunPlan, Supervisor
+
+    plan = RunPlan(_rig(rig, None), "record", _prepare(out), duration_s=duration)
+    outcome = Supervisor(plan).run()
+    for path in outcome.log_paths:
+        console.print(f"log   {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def demo(
+    out: OutOption = Path("out/demo"),
+    strategy: StrategyOption = None,
+    duration: Annotated[float, typer.Option("--duration", "-d", help="seconds")] = 20.0,
+) -> None:
+    """Run the synthetic rig and kill its LiDAR in the middle: every tick comes all the same.
+
+    Example: sensorfuse demo --out out/demo
+    """
+    from sensorfuse.nodes.supervisor import Outage, RunPlan
+
+    outage = Outage("lidar", round(0.4 * duration, 1), round(0.2 * duration, 1))
+    _execute(RunPlan(_rig("synthetic", strategy), "run", _prepare(out), duration_s=duration, outages=(outage,)), duration)
+
+
+@app.command()
+def info(
+    log: Annotated[Path, typer.Argument(help="any log that replay takes")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Say what a log holds: streams, rates, gaps, jumps, duplicates, first and last stamps.
+
+    Example: sensorfuse info drive.mcap
+    """
+    from sensorfuse.log import open_log
+    from sensorfuse.log.info import render, summarize
+
+    with open_log(log) as reader:
+        summary = summarize(reader)
+    if as_json:
+        print(json.dumps(summary.to_dict(), indent=2))
+    else:
+        console.print(render(summary))
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="any log that replay takes")],
+    target: Annotated[Path, typer.Argument(help="the MCAP file to write")],
+    force: Annotated[bool, typer.Option("--force", help="overwrite the target")] = False,
+) -> None:
+    """Convert a log to MCAP of standard ROS 2 messages.
+
+    Example: sensorfuse convert drive.bag drive.mcap
+    """
+    from sensorfuse.log.convert import convert as convert_log
+
+    if target.exists() and not force:
+        raise SensorfuseError(f"{target} exists; pass --force to overwrite it")
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("converting")
+        started = time.monotonic()
+
+        def show(done: int) -> None:
+            bar.update(task, description=f"converting: {done} messages, {done / max(time.monotonic() - started, 0.1):.0f}/s")
+
+        counts = convert_log(source, target, progress=show)
+    console.print_json(json.dumps(counts))
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
+    """Say what is installed, which engines and GPUs answer, which ports are free.
+
+    Example: sensorfuse doctor
+    """
+    from sensorfuse.report.doctor import examine, print_findings
+
+    findings = examine()
+    if as_json:
+        print(json.dumps(findings, indent=2))
+    else:
+        print_findings(findings, console)
+
+
+@bench_app.command("pipeline")
+def bench_pipeline(
+    rig: RigOption = "synthetic",
+    strategy: StrategyOption = None,
+    duration: Annotated[float, typer.Option("--duration", "-d", help="seconds of live run")] = 30.0,
+    as_json: Annotated[Path | None, typer.Option("--json", help="write the figures there")] = None,
+) -> None:
+    """Live overhead: from a tick's last needed sample to its fused frame, without the model's own time.
+
+    Example: sensorfuse bench pipeline --duration 30 --json out/pipeline.json
+    """
+    from sensorfuse.bench.pipeline import measure, print_figures
+
+    figures = measure(_rig(rig, strategy), duration)
+    print_figures(figures, console)
+    if as_json is not None:
+        _prepare(as_json.parent)
+        as_json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

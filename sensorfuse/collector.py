@@ -1,0 +1,78 @@
+"""What a run amounted to: ticks, frames, timings and the ledger, gathered while it runs.
+
+A plain state machine that the supervisor feeds with what it hears; it holds counts and a few numbers per tick, no frames.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sensorfuse.align.ledger import Ledger
+from sensorfuse.messages import LEDGER_REASONS, FusedFrame, LedgerReason, Tick
+
+STAGES = ("capture_to_fused", "overhead", "align_wait", "queue", "data_wait", "encode", "late_encode", "fuse", "track", "assemble")
+MODEL_STAGES = ("late_encode", "fuse")  # what is the model's own time between the last needed sample and the frame
+
+
+class Collector:
+    """Feed it every tick, frame, timing and counter; read `ledger`, `timings_ms` and the tick numbers at the end.
+
+    Args:
+        streams: of the rig.
+        rate: log seconds per second, to bring durations of a scaled replay back to real ones.
+        clocked: False in a replay without a clock, where only durations of work mean anything.
+    """
+
+    def __init__(self, streams: list[str], rate: float = 1.0, clocked: bool = True) -> None:
+        self.streams = streams
+        self.rate = rate
+        self.clocked = clocked
+        self.ledger = Ledger(streams)
+        self.timings_ms: dict[str, list[float]] = {stage: [] for stage in STAGES}
+        self.tick_ids: set[int] = set()
+        self.frame_ids: set[int] = set()
+        self._received: dict[str, dict[str, int]] = {}  # aligner process and pid -> stream -> count
+        self._ticks: dict[int, tuple[int, int, int]] = {}  # tick_id -> t_ref, trigger, emit
+
+    def tick(self, tick: Tick) -> None:
+        self.tick_ids.add(tick.tick_id)
+        self._ticks[tick.tick_id] = (tick.t_ref_ns, tick.last_needed_recv_ns, tick.emit_ns)
+        self.close(tick.dispositions)
+
+    def frame(self, frame: FusedFrame) -> None:
+        self.frame_ids.add(frame.tick_id)
+        self.close(frame.dispositions)
+
+    def close(self, dispositions: list[tuple[str, int, int, LedgerReason]] | list[list[Any]]) -> None:
+        """Enter dispositions; those of unknown streams or reasons are ignored."""
+        for stream, boot, seq, reason in dispositions:
+            if stream in self.streams and reason in LEDGER_REASONS:
+                self.ledger.close(stream, boot, seq, reason)
+
+    def timing(self, tick_id: int, durations_ns: dict[str, int]) -> None:
+        known = self._ticks.pop(tick_id, None)
+        spent = {stage: durations_ns[stage] / 1e6 for stage in STAGES if stage in durations_ns}
+        if self.clocked:
+            for stage in ("queue", "data_wait"):
+                spent[stage] /= self.rate
+            if known is not None:
+                t_ref, trigger, emit = known
+                published = durations_ns["published_at"]
+                spent["capture_to_fused"] = (published - t_ref) / 1e6 / self.rate
+                spent["align_wait"] = (emit - t_ref) / 1e6 / self.rate
+                spent["overhead"] = (published - trigger) / 1e6 / self.rate - sum(spent[s] for s in MODEL_STAGES)
+        else:
+            spent.pop("queue"), spent.pop("data_wait")
+        for stage, value in spent.items():
+            self.timings_ms[stage].append(value)
+
+    def published(self, stream: str, boot: int, count: int) -> None:
+        self.ledger.note_published(stream, boot, count)
+
+    def received(self, aligner: str, counts: dict[str, int]) -> None:
+        """What one incarnation of an aligner has received so far."""
+        self._received[aligner] = counts
+
+    def received_total(self) -> dict[str, int]:
+        """Per stream, the most that any one aligner received (twins receive the same)."""
+        return {s: max((c.get(s, 0) for c in self._received.values()), default=0) for s in self.streams}

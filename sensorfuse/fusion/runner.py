@@ -1,0 +1,259 @@
+"""The fusion process without its sockets: encode on arrival, fuse on tick, publish one frame per tick.
+
+`add` takes samples as they come, `push_tick` takes ticks, `poll` gives the frames that are ready. A tick waits a little for the
+data of samples that it names (headers travel faster than images); then it goes without them and says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sensorfuse.fusion.fuser import Fuser, FusionResult
+from sensorfuse.messages import Detections, FusedFrame, LedgerReason, Sample, StreamTick, StreamUse, Tick
+from sensorfuse.rig import Rig
+from sensorfuse.track.tracker import ObjectTracker
+from sensorfuse.wire import Envelope
+
+Key = tuple[str, int, int]  # stream, boot, seq
+
+DATA_WAIT_NS = 30_000_000  # a tick waits so long for the data of samples it names
+KEEP_NS = 2_500_000_000
+MAX_HELD = 256  # samples held per stream
+
+
+@dataclass
+class _Held:
+    """One sample: raw until it is encoded. `arrived_ns` is host time."""
+
+    stamp_ns: int
+    arrived_ns: int
+    sample: Sample | None
+    value: Any = None
+    encode_ns: int = 0
+    failed: bool = False
+    fused: bool = False
+
+
+@dataclass
+class _Waiting:
+    tick: Tick
+    arrived_ns: int
+
+
+@dataclass
+class FrameTiming:
+    """Wall-clock durations behind one frame, nanoseconds of host time. Not part of the frame: a replay would differ."""
+
+    tick_id: int
+    durations_ns: dict[str, int] = field(default_factory=dict)
+
+
+class FusionRunner:
+    """Feeds a strategy and a tracker.
+
+    Args:
+        rig: streams and their order.
+        fuser: the strategy.
+        patient: wait for named data however long it takes (deterministic replay).
+        lazy: encode only what a tick names (a standby).
+    """
+
+    def __init__(self, rig: Rig, fuser: Fuser, tracker: ObjectTracker, patient: bool = False, lazy: bool = False) -> None:
+        self.rig = rig
+        self.fuser = fuser
+        self.tracker = tracker
+        self.patient = patient
+        self.lazy = lazy
+        self.last_tick_id = -1
+        self._held: dict[str, OrderedDict[tuple[int, int], _Held]] = {s: OrderedDict() for s in rig.streams()}
+        self._ticks: deque[_Waiting] = deque()
+        self._wanted: dict[Key, int] = {}  # named by a tick, data not here: host time of the first wish
+        self._closed: list[tuple[str, int, int, LedgerReason]] = []
+        self.failures: deque[str] = deque(maxlen=100)  # encoder failures, for the process to report
+        self._pending: OrderedDict[Key, None] = OrderedDict()  # raw samples not yet encoded, oldest first
+
+    # ---- input
+
+    def add(self, envelope: Envelope, sample: Sample, now_ns: int) -> None:
+        """Hold a sample; `encode_next` turns it into features when there is time."""
+        held = self._held[envelope.stream]
+        key = (envelope.boot, envelope.seq)
+        if key in held:
+            return
+        held[key] = _Held(sample.stamp_ns, now_ns, sample)
+        full = (envelope.stream, *key)
+        if not self.lazy:
+            self._pending[full] = None
+        while len(held) > MAX_HELD or (len(held) > 1 and sample.stamp_ns - next(iter(held.values())).stamp_ns > KEEP_NS):
+            old, _ = held.popitem(last=False)
+            self._pending.pop((envelope.stream, *old), None)
+
+    def encode_next(self) -> bool:
+        """Encode one waiting sample, the newest first. False when none waits."""
+        if not self._pending:
+            return False
+        (stream, boot, seq), _ = self._pending.popitem(last=True)
+        self._encode(stream, self._held[stream][(boot, seq)])
+        return True
+
+    def push_tick(self, tick: Tick, now_ns: int) -> None:
+        """Queue a tick; one that was fused already (a standby repeats some) is ignored."""
+        newest = self._ticks[-1].tick.tick_id if self._ticks else self.last_tick_id
+        if tick.tick_id > newest:
+            self._ticks.append(_Waiting(tick, now_ns))
+
+    def skip_to(self, tick_id: int) -> None:
+        """Another process fused up to `tick_id`."""
+        self.last_tick_id = max(self.last_tick_id, tick_id)
+        while self._ticks and self._ticks[0].tick.tick_id <= tick_id:
+            self._ticks.popleft()
+
+    # ---- output
+
+    def poll(self, now_ns: int) -> tuple[FusedFrame, FrameTiming] | None:
+        """Fuse the next tick if its data is here or has been waited for long enough."""
+        if not self._ticks:
+            return None
+        waiting = self._ticks[0]
+        absent = [key for key in self._named(waiting.tick) if not self._here(key)]
+        if absent and (self.patient or now_ns - waiting.arrived_ns < DATA_WAIT_NS):
+            return None
+        self._ticks.popleft()
+        return self._fuse(waiting, set(absent), now_ns)
+
+    @property
+    def backlog(self) -> int:
+        return len(self._ticks)
+
+    def close_remaining(self) -> list[tuple[str, int, int, LedgerReason]]:
+        """At the end: what ticks named and never came is lost."""
+        for stream, boot, seq in self._wanted:
+            self._closed.append((stream, boot, seq, "transport_lost"))
+        self._wanted.clear()
+        closed, self._closed = self._closed, []
+        return closed
+
+    # ---- inside
+
+    def _named(self, tick: Tick) -> list[Key]:
+        return [(s.stream, s.boot, seq) for s in tick.streams for seq in s.seqs]
+
+    def _here(self, key: Key) -> bool:
+        return key[1:] in self._held[key[0]]
+
+    def _encode(self, stream: str, held: _Held) -> None:
+        if held.sample is None or held.failed:
+            return
+        start = time.perf_counter_ns()
+        try:
+            held.value = self.fuser.encode(held.sample)
+        except Exception as error:  # a strategy must not stop the pipeline: the tick goes on without this sample
+            held.failed = True
+            self.failures.append(f"{stream}: encoding sample {held.sample.seq} failed: {error!r}")
+        held.sample = None
+        held.encode_ns = time.perf_counter_ns() - start
+
+    def _fuse(self, waiting: _Waiting, absent: set[Key], now_ns: int) -> tuple[FusedFrame, FrameTiming]:
+        tick = waiting.tick
+        started = time.perf_counter_ns()
+        evidence: dict[str, list[Any]] = {}
+        encode_ns = late_encode_ns = 0
+        absent_streams: dict[str, str] = {}
+        for stream in tick.streams:
+            values = []
+            for seq in stream.seqs:
+                key = (stream.stream, stream.boot, seq)
+                if key in absent:
+                    self._wanted.setdefault(key, now_ns)
+                    continue
+                held = self._held[stream.stream][key[1:]]
+                if held.sample is not None:
+                    self._pending.pop(key, None)
+                    self._encode(stream.stream, held)
+                    late_encode_ns += held.encode_ns
+                encode_ns += held.encode_ns
+                self._settle(key, held)
+                if not held.failed:
+                    values.append(held.value)
+            if values:
+                evidence[stream.stream] = values
+            elif stream.seqs:
+                absent_streams[stream.stream] = "data not here in time" if self._any(absent, stream) else "encoder failed"
+        self._give_up(now_ns)
+        model_start = time.perf_counter_ns()
+        result = self.fuser.fuse(tick, evidence)
+        tracked_from = time.perf_counter_ns()
+        tracks = self.tracker.update(tick.t_ref_ns, result.sources, tick.pose)
+        done = time.perf_counter_ns()
+        self.last_tick_id = tick.tick_id
+        frame = self._frame(tick, result, tracks, evidence, absent_streams)
+        durations = {
+            "queue": waiting.arrived_ns - tick.emit_ns,
+            "data_wait": now_ns - waiting.arrived_ns,
+            "encode": encode_ns,
+            "late_encode": late_encode_ns,
+            "fuse": tracked_from - model_start,
+            "track": done - tracked_from,
+            "assemble": model_start - started - late_encode_ns + time.perf_counter_ns() - done,
+        }
+        return frame, FrameTiming(tick.tick_id, durations)
+
+    def _any(self, keys: set[Key], stream: StreamTick) -> bool:
+        return any(k[0] == stream.stream for k in keys)
+
+    def _settle(self, key: Key, held: _Held) -> None:
+        if not held.fused:
+            held.fused = True
+            self._wanted.pop(key, None)
+            self._closed.append((*key, "corrupt" if held.failed else "fused"))
+
+    def _give_up(self, now_ns: int) -> None:
+        """Samples that a tick named: came after it and were never fused (late), or did not come at all (lost)."""
+        for key, since in list(self._wanted.items()):
+            if now_ns - since > KEEP_NS:
+                del self._wanted[key]
+                self._closed.append((*key, "late" if self._here(key) else "transport_lost"))
+
+    def _frame(
+        self,
+        tick: Tick,
+        result: FusionResult,
+        tracks: Detections,
+        evidence: dict[str, list[Any]],
+        absent_streams: dict[str, str],
+    ) -> FusedFrame:
+        uses = []
+        for s in tick.streams:
+            used = s.stream in evidence
+            reason = "" if used else absent_streams.get(s.stream, s.status)
+            bound = 2 * s.sigma_ns + (0 if s.method == "window" else abs(s.dt_ns)) if used else 0
+            weight = float(result.weights.get(s.stream, 0.0)) if used else 0.0
+            skew = 0 if s.method == "window" else abs(s.dt_ns)
+            uses.append(StreamUse(s.stream, s.modality, used, reason, -s.dt_ns if used else 0, skew if used else 0, bound, weight))
+        served = {u.modality for u in uses if u.used}
+        gone = [m for m in self.rig.fusion.modalities if m not in served]
+        closed, self._closed = self._closed, []
+        sigma = tick.twist_sigma if result.twist_sigma is None else result.twist_sigma
+        return FusedFrame(
+            tick_id=tick.tick_id,
+            t_ref_ns=tick.t_ref_ns,
+            detections=result.detections,
+            tracks=tracks,
+            twist=np.asarray(tick.twist if result.twist is None else result.twist, dtype=np.float64),
+            twist_sigma=np.asarray(sigma, dtype=np.float64),
+            pose=tick.pose,
+            sounds=result.sounds,
+            uses=uses,
+            strategy=self.fuser.strategy,
+            model=self.fuser.model,
+            engine=self.fuser.engine,
+            precision=self.fuser.precision,
+            deadline_hit=tick.deadline_hit,
+            mode="full" if not gone else "no_" + "_".join(gone),
+            dispositions=closed,
+        )

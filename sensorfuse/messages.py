@@ -1,0 +1,279 @@
+"""What travels: one dataclass per kind of message, with the meaning, unit and shape of every field.
+
+Times are integer nanoseconds. `stamp_ns` is in the sensor's own clock; `recv_ns` is in the host's clock. Nothing here opens
+a socket or a file. Arrays are numpy; letters: N points or samples, C channels, A azimuths, R range bins, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Modality = Literal["camera", "lidar", "radar", "imu", "audio"]
+MODALITIES: tuple[Modality, ...] = ("camera", "lidar", "radar", "imu", "audio")
+
+StampSemantics = Literal["start", "mid", "end"]
+"""What instant of the measurement `stamp_ns` names: exposure / scan / block start, middle or end."""
+
+CLASSES: tuple[str, ...] = (
+    "car",
+    "van",
+    "truck",
+    "bus",
+    "emergency_vehicle",
+    "cyclist",
+    "pedestrian",
+    "unknown",
+)
+SOUND_CLASSES: tuple[str, ...] = ("siren", "horn", "engine")
+
+ARRAY_SPECS: dict[Modality, dict[str, tuple[str, tuple[int | None, ...]]]] = {
+    # name: (dtype, shape with None for any). A leading "?" in the name marks an optional array.
+    "camera": {
+        "image": ("uint8", (None, None, 3)),  # H x W x 3 RGB, or `image_mono`, or `jpeg`: exactly one of the three
+        "image_mono": ("uint8", (None, None)),  # H x W grey
+        "jpeg": ("uint8", (None,)),  # a whole JPEG or PNG file
+    },
+    "lidar": {
+        "points": ("float32", (None, 3)),  # N x 3 metres, sensor frame
+        "?intensity": ("float32", (None,)),  # N, 0..255
+        "?ring": ("uint16", (None,)),  # N, 0 is the lowest ring
+        "?time_ns": ("int32", (None,)),  # N, relative to the stamp
+    },
+    "radar": {
+        "detections": ("float32", (None, 5)),  # N x [range_m, azimuth_rad (left +), elevation_rad, doppler_mps, rcs_dbsm]
+        "polar": ("uint8", (None, None)),  # A x R power; with `azimuths_rad`; meta: range_resolution_m
+        "?azimuths_rad": ("float32", (None,)),  # A, left positive, 0 is forward of the sensor
+    },
+    "imu": {
+        "gyro_radps": ("float64", (None, 3)),  # N x 3 angular rate, sensor frame
+        "accel_mps2": ("float64", (None, 3)),  # N x 3 specific force (gravity in it unless meta: gravity_removed)
+        "time_ns": ("int64", (None,)),  # N, relative to the stamp (first sample is 0)
+        "?velocity_mps": ("float64", (None, 3)),  # N x 3 velocity in the sensor frame, from an INS
+    },
+    "audio": {
+        "pcm": ("float32", (None, None)),  # N x C in [-1, 1]; meta: sample_rate_hz; stamp is that of the first sample
+    },
+}
+ONE_OF: dict[Modality, tuple[str, ...]] = {"camera": ("image", "image_mono", "jpeg"), "radar": ("detections", "polar")}
+
+
+@dataclass
+class Sample:
+    """One measurement of one sensor.
+
+    `doppler_mps` of a radar detection is the range rate: positive moves away from the sensor.
+    `seq` counts from 0 within `boot`, an id of the publishing process's incarnation.
+    `recv_ns` is host time at receipt; for a log without receive times it is the stamp plus the rig's known offset.
+    """
+
+    stream: str
+    modality: Modality
+    seq: int
+    stamp_ns: int
+    recv_ns: int
+    frame: str
+    arrays: dict[str, NDArray[Any]]
+    meta: dict[str, Any] = field(default_factory=dict)
+    stamp: StampSemantics = "start"
+    calibration: str = ""
+
+
+def sample_problem(sample: Sample) -> str | None:
+    """Say in words why a sample's payload breaks its modality's contract, or None when it is sound.
+
+    Checks names, dtypes, shapes, equal lengths, and that points, rates and detections are finite. NaN points are legal in
+    a LiDAR cloud only if at least one point is finite (sensors mark no-returns so).
+    """
+    spec = ARRAY_SPECS.get(sample.modality)
+    if spec is None:
+        return f"unknown modality {sample.modality!r}, expected one of {', '.join(MODALITIES)}"
+    plain = {name.lstrip("?"): value for name, value in spec.items()}
+    for name, array in sample.arrays.items():
+        if name not in plain:
+            return f"unknown array {name!r} for {sample.modality}, expected {', '.join(plain)}"
+        dtype, shape = plain[name]
+        if array.dtype != np.dtype(dtype):
+            return f"array {name!r} has dtype {array.dtype}, expected {dtype}"
+        if array.ndim != len(shape) or any(s is not None and s != a for s, a in zip(shape, array.shape, strict=True)):
+            expected = "x".join("any" if s is None else str(s) for s in shape)
+            return f"array {name!r} has shape {array.shape}, expected {expected}"
+    choices = ONE_OF.get(sample.modality, ())
+    if choices and sum(c in sample.arrays for c in choices) != 1:
+        return f"{sample.modality} needs exactly one of {', '.join(choices)}, got {', '.join(sample.arrays) or 'none'}"
+    for name in spec:
+        if not name.startswith("?") and name not in choices and name not in sample.arrays:
+            return f"array {name!r} is missing"
+    lengths = {name: len(a) for name, a in sample.arrays.items()}
+    if sample.modality in ("lidar", "imu") and len(set(lengths.values())) > 1:
+        return f"arrays differ in length: {lengths}"
+    if "polar" in sample.arrays and lengths.get("azimuths_rad", lengths["polar"]) != lengths["polar"]:
+        return f"arrays differ in length: {lengths}"
+    if any(a.size == 0 for n, a in sample.arrays.items() if n in ("image", "image_mono", "jpeg", "polar", "pcm", "gyro_radps")):
+        return "empty payload"
+    for name in ("detections", "gyro_radps", "accel_mps2", "pcm"):
+        if name in sample.arrays and not np.isfinite(sample.arrays[name]).all():
+            return f"array {name!r} holds NaN or infinite values"
+    if "points" in sample.arrays and lengths["points"] and not np.isfinite(sample.arrays["points"]).all(axis=1).any():
+        return "no finite point in the cloud"
+    return None
+
+
+@dataclass
+class Detections:
+    """Objects in `base_link` at one reference time; N rows."""
+
+    class_id: NDArray[np.uint8]  # (N,) index into CLASSES
+    score: NDArray[np.float32]  # (N,) in [0, 1]
+    center: NDArray[np.float64]  # (N, 3) metres
+    size: NDArray[np.float64]  # (N, 3) length, width, height, metres
+    yaw: NDArray[np.float64]  # (N,) radians, heading of the length axis
+    velocity: NDArray[np.float64]  # (N, 2) m/s over ground, base_link axes; NaN where unknown
+    covariance: NDArray[np.float64]  # (N, 4, 4) of [x, y, vx, vy]
+    track_id: NDArray[np.int64]  # (N,) -1 where untracked
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    @staticmethod
+    def empty() -> Detections:
+        return Detections(
+            np.zeros(0, np.uint8),
+            np.zeros(0, np.float32),
+            np.zeros((0, 3)),
+            np.zeros((0, 3)),
+            np.zeros(0),
+            np.zeros((0, 2)),
+            np.zeros((0, 4, 4)),
+            np.zeros(0, np.int64),
+        )
+
+    def select(self, index: NDArray[Any]) -> Detections:
+        """The rows that an index array or a boolean mask picks."""
+        return Detections(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
+
+    @staticmethod
+    def concatenate(parts: list[Detections]) -> Detections:
+        if not parts:
+            return Detections.empty()
+        return Detections(
+            **{n: np.concatenate([getattr(p, n) for p in parts]) for n in Detections.__dataclass_fields__}
+        )
+
+
+@dataclass
+class SoundEvent:
+    """A sound heard at the tick: class (of SOUND_CLASSES), direction in base_link (left positive), score in [0, 1]."""
+
+    name: str
+    azimuth_rad: float
+    score: float
+
+
+@dataclass
+class Truth:
+    """What really was at `stamp_ns` (reference clock): annotated or simulated objects and ego motion.
+
+    `objects.center` is in base_link at that time. `pose` is T_world_base. `complete` is False where an annotation is known
+    not to hold every object (RADIATE labels what its annotators saw in the radar image).
+    """
+
+    stamp_ns: int
+    objects: Detections
+    pose: NDArray[np.float64] | None = None  # (4, 4)
+    twist: NDArray[np.float64] | None = None  # (6,) vx vy vz wx wy wz in base_link, m/s and rad/s
+    sounds: list[SoundEvent] = field(default_factory=list)
+    complete: bool = True
+    range_m: float | None = None  # annotated out to this range
+
+
+LedgerReason = Literal[
+    "fused", "superseded", "late", "no_tick", "queue_full", "transport_lost", "corrupt", "quarantined"
+]
+LEDGER_REASONS: tuple[LedgerReason, ...] = (
+    "fused",
+    "superseded",
+    "late",
+    "no_tick",
+    "queue_full",
+    "transport_lost",
+    "corrupt",
+    "quarantined",
+)
+
+StreamStatus = Literal["ok", "late", "missing", "idle", "stale", "suspect"]
+"""Per stream in a tick: ok; late (came after the deadline); missing (never seen); idle (silent for long: not waited for);
+stale (last sample older than its age limit); suspect (stamps quarantined)."""
+
+
+@dataclass
+class StreamTick:
+    """What one tick holds of one stream. `dt_ns` = event time - t_ref (negative: older)."""
+
+    stream: str
+    modality: Modality
+    status: StreamStatus
+    boot: int = 0
+    seqs: list[int] = field(default_factory=list)  # one for camera/lidar/radar, all of the window for imu/audio
+    dt_ns: int = 0
+    sigma_ns: int = 0  # one-sigma bound of dt
+    offset_ns: int = 0  # added to the stamp
+    method: str = "nearest"
+
+
+@dataclass
+class Tick:
+    """An aligned set: which samples make the picture at `t_ref_ns` (reference clock)."""
+
+    tick_id: int
+    t_ref_ns: int
+    emit_ns: int
+    deadline_hit: bool
+    streams: list[StreamTick]
+    pose: NDArray[np.float64]  # (4, 4) T_odom_base at t_ref
+    twist: NDArray[np.float64]  # (6,) vx vy vz wx wy wz in base_link
+    twist_sigma: NDArray[np.float64]  # (6,) one sigma; inf where never observed
+    dispositions: list[tuple[str, int, int, LedgerReason]] = field(default_factory=list)  # stream, boot, seq, reason
+    last_needed_recv_ns: int = 0  # arrival of the last sample that the tick holds
+    final: bool = False  # no tick follows: the log has ended
+
+
+@dataclass
+class StreamUse:
+    """Provenance of one stream in a fused frame. `reason` is "" when used."""
+
+    stream: str
+    modality: Modality
+    used: bool
+    reason: str
+    age_ns: int  # t_ref - event time
+    skew_ns: int  # |event time - t_ref| that no propagation removed
+    bound_ns: int  # two-sigma bound of the alignment error
+    weight: float  # share of the fusion given to it, 0..1
+
+
+@dataclass
+class FusedFrame:
+    """One per tick, whichever sensors were alive."""
+
+    tick_id: int
+    t_ref_ns: int
+    detections: Detections  # this tick's evidence, untracked
+    tracks: Detections  # confirmed tracks, with track_id
+    twist: NDArray[np.float64]  # (6,) base_link
+    twist_sigma: NDArray[np.float64]  # (6,)
+    pose: NDArray[np.float64]  # (4, 4) T_odom_base
+    sounds: list[SoundEvent]
+    uses: list[StreamUse]
+    strategy: str
+    model: str  # id of the weights, "" for strategies that need none
+    engine: str
+    precision: str
+    deadline_hit: bool
+    mode: str  # "full", or "no_" and the absent modalities: what degraded mode made this
+    timings_ns: dict[str, int] = field(default_factory=dict)  # per stage; empty in deterministic replay
+    dispositions: list[tuple[str, int, int, LedgerReason]] = field(default_factory=list)
+    final: bool = False

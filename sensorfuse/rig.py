@@ -1,0 +1,407 @@
+"""The rig: the one typed, validated description of a robot, read from YAML.
+
+Every error names the file, the line and the key. Unknown keys, duplicate names, impossible rates and frames that nothing
+defines are errors, found before any process starts.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from sensorfuse.errors import SensorfuseError
+from sensorfuse.geometry import Transform
+from sensorfuse.messages import MODALITIES, Modality, StampSemantics
+
+Vector3 = tuple[float, float, float]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _fault(key: str, text: str) -> ValueError:
+    """A fault of one key below the model that finds it; `parse_rig` turns the key into its line."""
+    return ValueError(f"@{key}@{text}")
+
+
+class PoseConfig(_Model):
+    """`T_base_sensor`: `xyz` in metres with one of `rpy_deg` (fixed-axis roll, pitch, yaw) or `quaternion_xyzw`; or `matrix`."""
+
+    xyz: Vector3 = (0.0, 0.0, 0.0)
+    rpy_deg: Vector3 | None = None
+    quaternion_xyzw: tuple[float, float, float, float] | None = None
+    matrix: tuple[tuple[float, float, float, float], ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_rotation(self) -> PoseConfig:
+        if sum(v is not None for v in (self.rpy_deg, self.quaternion_xyzw, self.matrix)) > 1:
+            raise ValueError("give one of rpy_deg, quaternion_xyzw and matrix")
+        self.transform()
+        if max(abs(v) for v in self.transform().translation) > 20:
+            raise ValueError("a sensor lies within 20 m of the base; is xyz in metres?")
+        return self
+
+    def transform(self) -> Transform:
+        if self.matrix is not None:
+            return Transform.from_matrix(self.matrix)
+        if self.quaternion_xyzw is not None:
+            return Transform.from_quaternion(self.xyz, self.quaternion_xyzw)
+        rpy = [v * 3.141592653589793 / 180 for v in self.rpy_deg or (0.0, 0.0, 0.0)]
+        return Transform.from_rpy(self.xyz, rpy)
+
+
+class Intrinsics(_Model):
+    """Pinhole camera: pixels, and OpenCV distortion coefficients (`radtan`: k1 k2 p1 p2 [k3]; `equidistant`: k1..k4)."""
+
+    width: Annotated[int, Field(gt=0)]
+    height: Annotated[int, Field(gt=0)]
+    fx: Annotated[float, Field(gt=0)]
+    fy: Annotated[float, Field(gt=0)]
+    cx: float
+    cy: float
+    distortion_model: Literal["none", "radtan", "equidistant"] = "none"
+    distortion: tuple[float, ...] = ()
+    readout_s: Annotated[float, Field(ge=0)] = 0.0  # rolling shutter, first to last row
+    exposure_s: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _plausible(self) -> Intrinsics:
+        if not 0.2 <= self.fx / self.width <= 5:
+            raise _fault("fx", f"{self.fx} is not plausible for a {self.width} pixel wide image (0.2 to 5 widths)")
+        counts = {"none": (0,), "radtan": (4, 5), "equidistant": (4,)}[self.distortion_model]
+        if len(self.distortion) not in counts:
+            raise _fault("distortion", f"distortion_model {self.distortion_model} takes {' or '.join(map(str, counts))} coefficients")
+        return self
+
+
+class LidarConfig(_Model):
+    """Spinning LiDAR: rings from `elevation_deg` low to high, `columns` per turn, clockwise or not is the driver's matter."""
+
+    rings: Annotated[int, Field(ge=1, le=256)] = 32
+    columns: Annotated[int, Field(ge=8, le=8192)] = 512
+    elevation_deg: tuple[float, float] = (-25.0, 15.0)
+    max_range_m: Annotated[float, Field(gt=0)] = 100.0
+    range_noise_m: Annotated[float, Field(ge=0)] = 0.02
+
+
+class RadarConfig(_Model):
+    """`detections`: a list of peaks with Doppler. `polar`: a scanning radar's power image."""
+
+    kind: Literal["detections", "polar"] = "detections"
+    max_range_m: Annotated[float, Field(gt=0)] = 100.0
+    fov_deg: Annotated[float, Field(gt=0, le=360)] = 120.0
+    range_noise_m: Annotated[float, Field(ge=0)] = 0.15
+    azimuth_noise_deg: Annotated[float, Field(ge=0)] = 1.0
+    doppler_noise_mps: Annotated[float, Field(ge=0)] = 0.1
+
+
+class ImuConfig(_Model):
+    """Continuous-time noise (per sqrt(Hz)) and what one message holds."""
+
+    samples_per_message: Annotated[int, Field(ge=1, le=4000)] = 10
+    gyro_noise_density: Annotated[float, Field(ge=0)] = 2.0e-4  # rad/s/sqrt(Hz)
+    gyro_random_walk: Annotated[float, Field(ge=0)] = 2.0e-5  # rad/s^2/sqrt(Hz)
+    accel_noise_density: Annotated[float, Field(ge=0)] = 2.0e-3  # m/s^2/sqrt(Hz)
+    accel_random_walk: Annotated[float, Field(ge=0)] = 3.0e-3  # m/s^3/sqrt(Hz)
+    gyro_range_radps: Annotated[float, Field(gt=0)] = 8.7
+    accel_range_mps2: Annotated[float, Field(gt=0)] = 157.0
+
+
+class AudioConfig(_Model):
+    """Microphone array: positions in the sensor frame, metres; `rate_hz` of the sensor is the block rate."""
+
+    sample_rate_hz: Annotated[int, Field(ge=1000, le=192000)] = 16000
+    microphones_m: tuple[Vector3, ...] = (
+        (0.1, 0.1, 0.0),
+        (0.1, -0.1, 0.0),
+        (-0.1, -0.1, 0.0),
+        (-0.1, 0.1, 0.0),
+    )
+
+
+MAX_RATE_HZ: dict[Modality, float] = {"camera": 1000, "lidar": 200, "radar": 200, "imu": 20000, "audio": 2000}
+
+
+class SensorConfig(_Model):
+    """One device.
+
+    `rate_hz` is the rate of measurements (for an IMU, of its samples; a message holds `imu.samples_per_message`; for audio, of
+    its blocks). `offset_s` is added to the device's stamps to reach the reference clock, known to `offset_sigma_s`.
+    `log_stream` names the stream in a log when it differs from the sensor's name.
+    """
+
+    modality: Modality
+    rate_hz: Annotated[float, Field(gt=0)]
+    frame: Annotated[str, Field(min_length=1)]
+    T_base_sensor: PoseConfig
+    stamp: StampSemantics = "start"
+    offset_s: float = 0.0
+    offset_sigma_s: Annotated[float, Field(ge=0)] = 0.0
+    required: bool = False
+    max_age_s: Annotated[float | None, Field(gt=0)] = None  # older than this is stale; default 2.5 message periods
+    log_stream: str | None = None
+    calibration: str = ""
+    intrinsics: Intrinsics | None = None
+    lidar: LidarConfig | None = None
+    radar: RadarConfig | None = None
+    imu: ImuConfig | None = None
+    audio: AudioConfig | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SensorConfig:
+        if self.rate_hz > MAX_RATE_HZ[self.modality]:
+            raise _fault("rate_hz", f"{self.rate_hz:g} Hz is impossible for {self.modality} (at most {MAX_RATE_HZ[self.modality]:g})")
+        if self.modality == "camera" and self.intrinsics is None:
+            raise ValueError("a camera needs intrinsics (width, height, fx, fy, cx, cy)")
+        for name in MODALITIES:
+            block = "intrinsics" if name == "camera" else name
+            if name != self.modality and getattr(self, block) is not None:
+                raise _fault(block, f"a {self.modality} takes no {block!r} block")
+        return self
+
+    @property
+    def message_rate_hz(self) -> float:
+        if self.modality == "imu":
+            return self.rate_hz / (self.imu or ImuConfig()).samples_per_message
+        return self.rate_hz
+
+    @property
+    def period_ns(self) -> int:
+        """Nominal time between messages."""
+        return round(1e9 / self.message_rate_hz)
+
+    @property
+    def max_age_ns(self) -> int:
+        return round(self.max_age_s * 1e9) if self.max_age_s is not None else round(2.5 * self.period_ns)
+
+    @property
+    def offset_ns(self) -> int:
+        return round(self.offset_s * 1e9)
+
+
+class FusionConfig(_Model):
+    """Ticks come at `rate_hz` from the clock. A tick waits at most `deadline_ms` after its reference time."""
+
+    rate_hz: Annotated[float, Field(gt=0, le=200)] = 10.0
+    modalities: tuple[Modality, ...] = MODALITIES
+    strategy: str = "late"
+    engine: Literal["onnxruntime"] = "onnxruntime"
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    deadline_ms: Annotated[float, Field(gt=0, le=2000)] = 100.0
+    lateness_ms: Annotated[float, Field(ge=0, le=2000)] = 0.0  # how far out of order a stream may deliver
+
+    @field_validator("modalities")
+    @classmethod
+    def _no_twins(cls, value: tuple[Modality, ...]) -> tuple[Modality, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a modality is named twice")
+        if not value:
+            raise ValueError("at least one modality is needed")
+        return value
+
+    @property
+    def period_ns(self) -> int:
+        return round(1e9 / self.rate_hz)
+
+    @property
+    def deadline_ns(self) -> int:
+        return round(self.deadline_ms * 1e6)
+
+
+class EndpointConfig(_Model):
+    """Where processes meet. Default: `ipc://` sockets in a folder of this user's. `tcp://` is for loopback only."""
+
+    base: str = "ipc"
+    port: Annotated[int, Field(ge=1024, le=65000)] = 7600
+
+    @field_validator("base")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value == "ipc" or value.startswith("ipc:///"):
+            return value
+        if value in ("tcp://127.0.0.1", "tcp://localhost"):
+            return value
+        raise ValueError("expected 'ipc', 'ipc:///ABSOLUTE/FOLDER' or 'tcp://127.0.0.1' (other hosts need keys, which this version lacks)")
+
+
+class RecordingConfig(_Model):
+    compression: Literal["zstd", "lz4", "none"] = "zstd"
+    chunk_mb: Annotated[float, Field(gt=0, le=64)] = 1.0
+    inputs: bool = False  # record the sensors' data beside the fused frames
+
+
+class SimConfig(_Model):
+    """Which synthetic world feeds the sensors when no log does."""
+
+    scenario: str = "town"
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Rig(_Model):
+    """A robot. `sensors` maps a name to a device; the order of `sensors` is the order of streams everywhere."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    description: str = ""
+    base_frame: str = "base_link"
+    sensors: dict[str, SensorConfig]
+    fusion: FusionConfig = FusionConfig()
+    endpoints: EndpointConfig = EndpointConfig()
+    recording: RecordingConfig = RecordingConfig()
+    sim: SimConfig | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Rig:
+        if not self.sensors:
+            raise ValueError("a rig needs at least one sensor")
+        frames: dict[str, str] = {}
+        streams: dict[str, str] = {}
+        for name, sensor in self.sensors.items():
+            if not name.replace("_", "").isalnum() or not name.islower():
+                raise _fault(f"sensors.{name}", f"sensor name {name!r}: use lower-case letters, digits and _")
+            if sensor.frame == self.base_frame and sensor.T_base_sensor.transform().matrix().tolist() != Transform.identity().matrix().tolist():
+                raise _fault(f"sensors.{name}.frame", f"frame {sensor.frame!r} is the base frame, so T_base_sensor must be the identity")
+            other = frames.setdefault(sensor.frame, name)
+            if other != name and self.sensors[other].T_base_sensor != sensor.T_base_sensor:
+                raise _fault(f"sensors.{name}.frame", f"sensors {other} and {name} share the frame {sensor.frame!r} but differ in T_base_sensor")
+            stream = sensor.log_stream or name
+            if streams.setdefault(stream, name) != name:
+                raise _fault(f"sensors.{name}.log_stream", f"sensors {streams[stream]} and {name} both read the log stream {stream!r}")
+        unserved = [m for m in self.fusion.modalities if all(s.modality != m for s in self.sensors.values())]
+        if unserved:
+            raise _fault("fusion.modalities", f"names {', '.join(unserved)}, which no sensor of this rig has")
+        return self
+
+    def streams(self) -> list[str]:
+        return list(self.sensors)
+
+    def fused_streams(self) -> list[str]:
+        """Streams whose modality the fusion uses, in the rig's order."""
+        return [n for n, s in self.sensors.items() if s.modality in self.fusion.modalities]
+
+    def sensor(self, stream: str) -> SensorConfig:
+        if stream not in self.sensors:
+            raise SensorfuseError(f"rig {self.name!r} has no stream {stream!r}; it has {', '.join(self.sensors)}")
+        return self.sensors[stream]
+
+    def clock_offsets_ns(self) -> dict[str, int]:
+        """Per log stream name: what is added to its stamps to reach the reference clock."""
+        return {s.log_stream or n: s.offset_ns for n, s in self.sensors.items()}
+
+    def to_yaml(self) -> str:
+        """The rig as a file that `parse_rig` reads back: what a run really used."""
+        return str(yaml.safe_dump(self.model_dump(mode="json", exclude_defaults=True), sort_keys=False))
+
+    def with_fusion(self, **changes: Any) -> Rig:
+        """A copy with fields of `fusion` replaced and validated."""
+        data = self.model_dump()
+        data["fusion"].update(changes)
+        return Rig.model_validate(data)
+
+
+# ---- reading YAML with line numbers ------------------------------------------------------------------------------------
+
+
+class _Duplicate(Exception):
+    def __init__(self, key: str, line: int) -> None:
+        super().__init__(key)
+        self.key, self.line = key, line
+
+
+def _index_lines(node: yaml.Node, path: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int]) -> None:
+    """Remember the 1-based line of every key path; refuse a mapping that has a key twice."""
+    lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise _Duplicate(".".join(map(str, (*path, key.value))), key.start_mark.line + 1)
+            seen.add(key.value)
+            lines[(*path, key.value)] = key.start_mark.line + 1
+            _index_lines(value, (*path, key.value), lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            _index_lines(value, (*path, i), lines)
+
+
+def _line_of(loc: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int]) -> int:
+    while loc and loc not in lines:
+        loc = loc[:-1]
+    return lines.get(loc, 1)
+
+
+def parse_rig(text: str, source: str = "rig") -> Rig:
+    """Read a rig from YAML text; `source` names it in errors.
+
+    Raises:
+        SensorfuseError: with `source:line: key: what is wrong` for each fault.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines: dict[tuple[str | int, ...], int] = {}
+        if node is not None:
+            _index_lines(node, (), lines)
+        data = yaml.safe_load(text)
+    except _Duplicate as twin:
+        raise SensorfuseError(f"{source}:{twin.line}: {twin.key}: this name stands here twice; give each its own") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{source}:{mark.line + 1}" if mark else source
+        raise SensorfuseError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(data, dict):
+        raise SensorfuseError(f"{source}: a rig file is a mapping with `name` and `sensors`; this holds {type(data).__name__}")
+    try:
+        return Rig.model_validate(data)
+    except ValidationError as error:
+        faults = []
+        for fault in error.errors():
+            loc = tuple(fault["loc"])
+            text_ = fault["msg"].removeprefix("Value error, ")
+            if text_.startswith("@"):
+                _, below, text_ = text_.split("@", 2)
+                loc += tuple(below.split("."))
+            key = ".".join(map(str, loc)) or "rig"
+            if fault["type"] == "extra_forbidden":
+                text_ = "unknown key"
+            faults.append(f"{source}:{_line_of(loc, lines)}: {key}: {text_}")
+        raise SensorfuseError("\n".join(faults)) from None
+
+
+def load_rig(path: str | Path) -> Rig:
+    """Read a rig file, or a shipped rig by its bare name (`synthetic`, `radiate`, ...).
+
+    Raises:
+        SensorfuseError: no such file, no permission, or a fault in it (with its line).
+    """
+    file = Path(path)
+    if not file.exists() and file.suffix == "" and len(file.parts) == 1:
+        return shipped_rig(str(path))
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SensorfuseError(f"{file}: no such rig file; shipped rigs: {', '.join(shipped_rigs())}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SensorfuseError(f"{file}: cannot be read as a rig file: {error}") from None
+    return parse_rig(text, str(file))
+
+
+def shipped_rigs() -> list[str]:
+    """Names of the rig files in the package."""
+    folder = resources.files("sensorfuse.deploy.rigs")
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def shipped_rig(name: str) -> Rig:
+    """A rig that ships with the package, by name.
+
+    Raises:
+        SensorfuseError: there is no such rig.
+    """
+    if name not in shipped_rigs():
+        raise SensorfuseError(f"no rig is called {name!r}; give a file, or one of: {', '.join(shipped_rigs())}")
+    text = (resources.files("sensorfuse.deploy.rigs") / f"{name}.yaml").read_text(encoding="utf-8")
+    return parse_rig(text, f"{name}.yaml")

@@ -1,0 +1,330 @@
+"""The wire: multipart `[topic, msgpack header, array, array, ...]` over ZeroMQ sockets.
+
+Two topics per stream: `<stream>/meta` (header and motion signature) and `<stream>/data` (header and arrays as raw frames,
+without copies). Headers are versioned, bounded in size and schema-checked before anything is allocated; nothing is unpickled.
+A message that breaks the schema raises `WireError`; the receiver counts it and goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import struct
+import types
+import typing
+from typing import Any, TypeVar
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from sensorfuse.messages import MODALITIES, Sample
+
+WIRE_VERSION = 1
+MAX_HEADER_BYTES = 1 << 16
+MAX_RECORD_BYTES = 1 << 22  # ticks and fused frames
+MAX_ARRAYS = 16
+MAX_PAYLOAD_BYTES = 1 << 28
+DTYPES = frozenset(
+    np.dtype(d).str for d in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "?")
+)
+_EXT_ARRAY = 1
+_T = TypeVar("_T")
+
+
+class WireError(ValueError):
+    """A message that does not follow the schema; its text names the field."""
+
+
+@dataclasses.dataclass
+class Envelope:
+    """A sample's header as it travels: the sample without its arrays, and what the publisher adds.
+
+    `boot` is the publisher's incarnation. `order` is the place in the log that a replay gives it (-1 live). `problem` says
+    why the payload is unusable ("" when sound). `signature` is what the sensor's process measured from the content.
+    `duration_ns` is what the sample covers from its stamp on (IMU batch, audio block, sweep).
+    """
+
+    stream: str
+    modality: str
+    seq: int
+    boot: int
+    stamp_ns: int
+    recv_ns: int
+    publish_ns: int
+    frame: str
+    stamp: str
+    calibration: str
+    meta: dict[str, Any]
+    duration_ns: int = 0
+    order: int = -1
+    problem: str = ""
+    signature: dict[str, Any] = dataclasses.field(default_factory=dict)
+    end: bool = False  # the stream ends here; no payload
+
+
+# ---- values in headers ---------------------------------------------------------------------------------------------------
+
+
+def _pack_default(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        if value.dtype.str not in DTYPES:
+            raise WireError(f"arrays of dtype {value.dtype} do not travel")
+        head = msgpack.packb([value.dtype.str, list(value.shape)])
+        return msgpack.ExtType(_EXT_ARRAY, struct.pack("<H", len(head)) + head + np.ascontiguousarray(value).tobytes())
+    if isinstance(value, np.generic):
+        return value.item()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    raise WireError(f"a {type(value).__name__} does not travel")
+
+
+def _check_array(dtype: Any, shape: Any, nbytes: int) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Check a declared dtype and shape against the bytes that came, before anything is allocated."""
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise WireError(f"array dtype {dtype!r} is not allowed")
+    if not isinstance(shape, list) or len(shape) > 4 or not all(type(n) is int and 0 <= n <= 1 << 31 for n in shape):
+        raise WireError(f"array shape {shape!r} is not valid")
+    kind = np.dtype(dtype)
+    if math.prod(shape) * kind.itemsize != nbytes:
+        raise WireError(f"array of shape {shape} and dtype {dtype} needs {math.prod(shape) * kind.itemsize} bytes, got {nbytes}")
+    return kind, tuple(shape)
+
+
+def _unpack_ext(code: int, data: bytes) -> Any:
+    if code != _EXT_ARRAY or len(data) < 2:
+        raise WireError(f"unknown extension {code}")
+    (size,) = struct.unpack_from("<H", data)
+    try:
+        dtype, shape = msgpack.unpackb(data[2 : 2 + size])
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise WireError(f"array header is not valid: {error}") from None
+    kind, dims = _check_array(dtype, shape, len(data) - 2 - size)
+    return np.frombuffer(data, kind, offset=2 + size).reshape(dims)
+
+
+def pack(value: Any) -> bytes:
+    """Serialise plain values, dataclasses and small arrays."""
+    out: bytes = msgpack.packb(value, default=_pack_default)
+    return out
+
+
+def unpack(data: Any, limit: int = MAX_RECORD_BYTES) -> Any:
+    """Parse what `pack` made.
+
+    Raises:
+        WireError: too long, not msgpack, or an array that does not fit its declaration.
+    """
+    if len(data) > limit:
+        raise WireError(f"header of {len(data)} bytes exceeds {limit}")
+    try:
+        return msgpack.unpackb(data, ext_hook=_unpack_ext, strict_map_key=False)
+    except WireError:
+        raise
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise WireError(f"not a valid header: {error}") from None
+
+
+def _convert(kind: Any, value: Any, name: str) -> Any:
+    """Check `value` against a type hint and rebuild nested dataclasses."""
+    origin = typing.get_origin(kind)
+    if kind is Any:
+        return value
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return build(kind, value, name)
+    if origin in (typing.Union, types.UnionType):
+        options = typing.get_args(kind)
+        if value is None and type(None) in options:
+            return None
+        return _convert(next(o for o in options if o is not type(None)), value, name)
+    if origin is typing.Literal:
+        if value not in typing.get_args(kind):
+            raise WireError(f"{name}: {value!r} is not one of {', '.join(map(str, typing.get_args(kind)))}")
+        return value
+    if origin is np.ndarray:
+        if not isinstance(value, np.ndarray):
+            raise WireError(f"{name}: expected an array, got {type(value).__name__}")
+        return value
+    if origin is list:
+        if not isinstance(value, list):
+            raise WireError(f"{name}: expected a list, got {type(value).__name__}")
+        (item,) = typing.get_args(kind)
+        return [_convert(item, v, f"{name}[{i}]") for i, v in enumerate(value)]
+    if origin is tuple:
+        items = typing.get_args(kind)
+        if not isinstance(value, list) or len(value) != len(items):
+            raise WireError(f"{name}: expected {len(items)} values")
+        return tuple(_convert(k, v, f"{name}[{i}]") for i, (k, v) in enumerate(zip(items, value, strict=True)))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise WireError(f"{name}: expected a map, got {type(value).__name__}")
+        key_kind, item = typing.get_args(kind)
+        return {_convert(key_kind, k, f"{name} key"): _convert(item, v, f"{name}.{k}") for k, v in value.items()}
+    if kind is float and type(value) is int:
+        return float(value)
+    if isinstance(kind, type) and type(value) is not kind:
+        raise WireError(f"{name}: expected {kind.__name__}, got {type(value).__name__}")
+    return value
+
+
+_HINTS: dict[type, dict[str, Any]] = {}
+
+
+def build(cls: type[_T], value: Any, name: str = "") -> _T:
+    """Rebuild a dataclass from its map, checking every field's type.
+
+    Raises:
+        WireError: a field is missing, unknown or of the wrong type.
+    """
+    name = name or cls.__name__
+    if not isinstance(value, dict):
+        raise WireError(f"{name}: expected a map, got {type(value).__name__}")
+    hints = _HINTS.get(cls)
+    if hints is None:
+        hints = _HINTS[cls] = typing.get_type_hints(cls)
+    if value.keys() != hints.keys():
+        odd = set(value) ^ set(hints)
+        raise WireError(f"{name}: unknown or missing fields: {', '.join(sorted(map(str, odd))[:5])}")
+    return cls(**{field: _convert(kind, value[field], f"{name}.{field}") for field, kind in hints.items()})
+
+
+def encode_record(topic: str, record: Any) -> list[bytes]:
+    """A tick, a fused frame or a small map as `[topic, header]`."""
+    return [topic.encode(), pack({"v": WIRE_VERSION, "body": record})]
+
+
+def decode_record(frames: list[Any], cls: type[_T]) -> _T:
+    """The dataclass (or `dict`) that `encode_record` sent.
+
+    Raises:
+        WireError: wrong number of parts, version or fields.
+    """
+    if len(frames) != 2:
+        raise WireError(f"expected 2 parts, got {len(frames)}")
+    body = _body(unpack(frames[1]))
+    if cls is dict:
+        if not isinstance(body, dict):
+            raise WireError("expected a map")
+        return typing.cast(_T, body)
+    return build(cls, body)
+
+
+def _body(header: Any) -> Any:
+    if not isinstance(header, dict) or header.get("v") != WIRE_VERSION:
+        version = header.get("v") if isinstance(header, dict) else header
+        raise WireError(f"wire version {version!r}, this process speaks {WIRE_VERSION}")
+    return header.get("body")
+
+
+# ---- samples -------------------------------------------------------------------------------------------------------------
+
+
+def envelope_of(sample: Sample, boot: int, publish_ns: int, **more: Any) -> Envelope:
+    """The header of a sample; `duration_ns` follows from its content."""
+    return Envelope(
+        stream=sample.stream,
+        modality=sample.modality,
+        seq=sample.seq,
+        boot=boot,
+        stamp_ns=sample.stamp_ns,
+        recv_ns=sample.recv_ns,
+        publish_ns=publish_ns,
+        frame=sample.frame,
+        stamp=sample.stamp,
+        calibration=sample.calibration,
+        meta=sample.meta,
+        duration_ns=sample_duration_ns(sample),
+        **more,
+    )
+
+
+def sample_duration_ns(sample: Sample) -> int:
+    """What a sample covers from its stamp on: an IMU batch, an audio block, a sweep; 0 where it is one instant."""
+    arrays = sample.arrays
+    if sample.modality == "imu" and len(arrays.get("time_ns", ())) > 1:
+        times = arrays["time_ns"]
+        return int((times[-1] - times[0]) * len(times) // (len(times) - 1))
+    if sample.modality == "audio" and "pcm" in arrays and sample.meta.get("sample_rate_hz"):
+        return int(len(arrays["pcm"]) * 1_000_000_000 // int(sample.meta["sample_rate_hz"]))
+    if sample.modality == "lidar" and len(arrays.get("time_ns", ())):
+        return max(0, int(arrays["time_ns"].max()))
+    return 0
+
+
+def encode_meta(envelope: Envelope) -> list[bytes]:
+    """`[<stream>/meta, header]`."""
+    return encode_record(f"{envelope.stream}/meta", envelope)
+
+
+def encode_data(envelope: Envelope, arrays: dict[str, NDArray[Any]]) -> list[Any]:
+    """`[<stream>/data, header, array, ...]`; the arrays travel as they lie in memory and must not be written to."""
+    if len(arrays) > MAX_ARRAYS:
+        raise WireError(f"a sample has {len(arrays)} arrays, at most {MAX_ARRAYS} travel")
+    frames: list[Any] = []
+    table = []
+    for name, array in arrays.items():
+        if array.dtype.str not in DTYPES:
+            raise WireError(f"arrays of dtype {array.dtype} do not travel")
+        table.append([name, array.dtype.str, list(array.shape)])
+        frames.append(np.ascontiguousarray(array).data if array.size else b"")
+    header = pack({"v": WIRE_VERSION, "body": envelope, "arrays": table})
+    if len(header) > MAX_HEADER_BYTES:
+        raise WireError(f"{envelope.stream}: header of {len(header)} bytes exceeds {MAX_HEADER_BYTES}; is `meta` too large?")
+    return [f"{envelope.stream}/data".encode(), header, *frames]
+
+
+def _checked_envelope(body: Any) -> Envelope:
+    envelope = build(Envelope, body)
+    if envelope.modality not in MODALITIES:
+        raise WireError(f"Envelope.modality: {envelope.modality!r} is not one of {', '.join(MODALITIES)}")
+    if envelope.seq < 0 or envelope.duration_ns < 0:
+        raise WireError("Envelope.seq and duration_ns cannot be negative")
+    return envelope
+
+
+def decode_meta(frames: list[Any]) -> Envelope:
+    """The header that `encode_meta` sent.
+
+    Raises:
+        WireError: it breaks the schema.
+    """
+    if len(frames) != 2:
+        raise WireError(f"expected 2 parts, got {len(frames)}")
+    return _checked_envelope(_body(unpack(frames[1], MAX_HEADER_BYTES)))
+
+
+def decode_data(frames: list[Any]) -> tuple[Envelope, Sample]:
+    """The header and the sample that `encode_data` sent; arrays are views of the received frames.
+
+    Raises:
+        WireError: it breaks the schema, or an array's bytes do not fit its declaration.
+    """
+    if not 2 <= len(frames) <= 2 + MAX_ARRAYS:
+        raise WireError(f"expected 2 to {2 + MAX_ARRAYS} parts, got {len(frames)}")
+    header = unpack(frames[1], MAX_HEADER_BYTES)
+    envelope = _checked_envelope(_body(header))
+    table = header.get("arrays")
+    if not isinstance(table, list) or len(table) != len(frames) - 2:
+        raise WireError(f"the header declares {len(table) if isinstance(table, list) else 'no'} arrays, {len(frames) - 2} came")
+    arrays: dict[str, NDArray[Any]] = {}
+    for row, frame in zip(table, frames[2:], strict=True):
+        if not isinstance(row, list) or len(row) != 3 or not isinstance(row[0], str):
+            raise WireError("an array's declaration is [name, dtype, shape]")
+        view = memoryview(frame)
+        if view.nbytes > MAX_PAYLOAD_BYTES:
+            raise WireError(f"array {row[0]!r} of {view.nbytes} bytes exceeds {MAX_PAYLOAD_BYTES}")
+        kind, dims = _check_array(row[1], row[2], view.nbytes)
+        arrays[row[0]] = np.frombuffer(view, kind).reshape(dims)
+    sample = Sample(
+        envelope.stream,
+        typing.cast(Any, envelope.modality),
+        envelope.seq,
+        envelope.stamp_ns,
+        envelope.recv_ns,
+        envelope.frame,
+        arrays,
+        envelope.meta,
+        typing.cast(Any, envelope.stamp),
+        envelope.calibration,
+    )
+    return envelope, sample
