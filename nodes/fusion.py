@@ -147,7 +147,9 @@ class _Fusion:
             frame.timings_ns = dict(timing.durations_ns)
         self.publisher.send(encode_record("fused", frame))
         self.publisher.send(encode_record("progress", {"t_ref_ns": frame.t_ref_ns}))
-        timing.durations_ns["published_at"] = self.process.clock.now_ns()
+        clock = self.process.clock
+        timing.durations_ns["published_at"] = clock.now_ns()
+        timing.durations_ns["encode_on_path"] = self.runner.encoding_since(clock.mono_ns(timing.trigger_ns))
         self.publisher.send(encode_record("timing", timing))
 
     def _finish(self) -> None:

@@ -217,7 +217,7 @@ class Process:
         for socket in self._sockets:
             socket.close()
         self.control.close()
-        self.context.term()
+        self.context.destroy()  # closes what an error may have left open, each with its own linger
 
 
 def parser(description: str) -> argparse.ArgumentParser:

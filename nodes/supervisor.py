@@ -178,7 +178,7 @@ class Supervisor:
             self._control.close()
             if lock is not None:
                 lock.close()
-            self._context.term()
+            self._context.destroy()
         return self._outcome()
 
     def _outcome(self) -> Outcome:
@@ -187,6 +187,7 @@ class Supervisor:
         expected = 0
         if self._stop_ns is not None and self.plan.mode != "record":
             expected = max(0, (self._stop_ns - self._origin_ns) // self.plan.rig.fusion.period_ns + 1)
+            expected = max(expected, max(self.collector.frame_ids, default=-1) + 1)  # a tick may fall into the stopping
         name = "recording" if self.plan.mode == "record" else "fused"
         return Outcome(
             self.collector,
@@ -426,11 +427,11 @@ class Supervisor:
 
     def _stop_in_order(self) -> None:
         """The player, the sensors, the aligner, fusion, the recorder: each brings what it has to its end before the next."""
-        natural = self.plan.log is not None and not self.stop_requested
+        played = self.plan.log is not None and not self.stop_requested  # the log's end passes down by itself
         for rank in sorted({c.spec.stop_rank for c in self.children.values()}):
             group = [c for c in self.children.values() if c.spec.stop_rank == rank]
             grace = DRAIN_GRACE_S if self.plan.lossless else STOP_GRACE_S
-            told = not natural and rank <= 1
+            told = not (played and (rank <= 1 or self.plan.lossless))
             if told:
                 self._tell_all(group, {"kind": "stop"})
             deadline = time.monotonic() + grace

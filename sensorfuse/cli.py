@@ -48,12 +48,12 @@ def _root(version: Annotated[bool, typer.Option("--version", help="print the ver
 
 
 def _rig(name: str, strategy: str | None) -> Any:
-    from sensorfuse.fusion.strategies import check_strategy
+    from sensorfuse.fusion.strategies import find_strategy
     from sensorfuse.rig import load_rig
 
     rig = load_rig(name)
     rig = rig if strategy is None else rig.with_fusion(strategy=strategy)
-    check_strategy(rig.fusion.strategy)
+    find_strategy(rig.fusion.strategy)
     return rig
 
 

@@ -47,6 +47,14 @@ class RunClock:
             return self.log_start_ns + int((mono - self.mono_start_ns) * self.rate)
         return mono + self.offset_ns
 
+    def mono_ns(self, t_ns: int) -> int:
+        """Monotonic time at which this clock reads `t_ns` (of a log's clock that does not run: now)."""
+        if self.kind == "log":
+            return time.monotonic_ns()
+        if self.kind == "scaled":
+            return self.mono_start_ns + int((t_ns - self.log_start_ns) / self.rate)
+        return t_ns - self.offset_ns
+
     def host_delay_s(self, t_ns: int) -> float:
         """Seconds of host time until this clock reads `t_ns` (negative: past)."""
         return (t_ns - self.now_ns()) / 1e9 / (self.rate if self.kind == "scaled" else 1.0)

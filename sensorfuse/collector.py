@@ -10,8 +10,8 @@ from typing import Any
 from sensorfuse.align.ledger import Ledger
 from sensorfuse.messages import LEDGER_REASONS, FusedFrame, LedgerReason, Tick
 
-STAGES = ("capture_to_fused", "overhead", "align_wait", "queue", "data_wait", "encode", "late_encode", "fuse", "track", "assemble")
-MODEL_STAGES = ("late_encode", "fuse")  # what is the model's own time between the last needed sample and the frame
+STAGES = ("capture_to_fused", "overhead", "align_wait", "queue", "data_wait", "encode", "encode_on_path", "fuse", "track")
+MODEL_STAGES = ("encode_on_path", "fuse")  # what is the model's own time between the last needed sample and the frame
 
 
 class Collector:
@@ -62,7 +62,8 @@ class Collector:
                 spent["align_wait"] = (emit - t_ref) / 1e6 / self.rate
                 spent["overhead"] = (published - trigger) / 1e6 / self.rate - sum(spent[s] for s in MODEL_STAGES)
         else:
-            spent.pop("queue"), spent.pop("data_wait")
+            for stage in ("queue", "data_wait", "encode_on_path"):
+                del spent[stage]
         for stage, value in spent.items():
             self.timings_ms[stage].append(value)
 

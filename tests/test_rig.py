@@ -51,7 +51,7 @@ def test_good_rig_and_round_trip() -> None:
         ("  imu:\n", "  cam:\n", 9, "sensors.cam", "twice"),
         ("[camera, imu]", "[camera, imu, lidar]", 15, "fusion.modalities", "lidar"),
         ("[camera, imu]", "[camera, camera]", 15, "fusion.modalities", "twice"),
-        ("rpy_deg: [-90, 0, -90]", "rpy_deg: [-90, 0]", 7, "sensors.cam.T_base_sensor.rpy_deg", ""),
+        ("rpy_deg: [-90, 0, -90]", "rpy_deg: [-90, 0]", 7, "sensors.cam.T_base_sensor.rpy_deg.2", "required"),
         ("xyz: [1, 0, 1]", "xyz: [1000, 0, 1]", 7, "sensors.cam.T_base_sensor", "20 m"),
         ("fx: 500", "fx: 5", 8, "sensors.cam.intrinsics.fx", "plausible"),
         ("modality: imu", "modality: sonar", 10, "sensors.imu.modality", "lidar"),

@@ -34,9 +34,12 @@ REMEMBERED = 4096
 
 @dataclass(order=True)
 class _Entry:
-    event_ns: int
+    """`at_ns` is what the choice goes by: the middle of what the sample covers, or for IMU and audio its beginning."""
+
+    at_ns: int
     boot: int
     seq: int
+    event_ns: int = field(compare=False)  # the stamp, on the reference clock
     duration_ns: int = field(compare=False)
     sigma_ns: int = field(compare=False)
     offset_ns: int = field(compare=False)
@@ -56,7 +59,7 @@ class _Stream:
         self.newest_ns: int | None = None
         self.newest_end_ns: int | None = None
         self.period_min_ns = round(0.8 * config.period_ns)
-        self.consumed_ns: int | None = None  # event of the newest sample that a tick chose
+        self.consumed_ns: int | None = None  # at_ns of the newest sample that a tick chose
         self.last_push_ns: int | None = None
         self.suspect_ns: int | None = None
         self.ended = False
@@ -97,8 +100,8 @@ class _Stream:
         return self.lateness_ns == 0 and t_ns - self.newest_ns <= self.period_min_ns // 2
 
     def insert(self, entry: _Entry) -> None:
-        if self.newest_ns is not None and entry.event_ns > self.newest_ns and not self.windowed:
-            interval = entry.event_ns - self.newest_ns
+        if self.newest_ns is not None and entry.at_ns > self.newest_ns and not self.windowed:
+            interval = entry.at_ns - self.newest_ns
             # learn the minimum period downwards at once, upwards slowly, within reason of the nominal one
             if interval < self.period_min_ns:
                 self.period_min_ns = max(interval, self.config.period_ns // 4)
@@ -106,7 +109,7 @@ class _Stream:
                 self.period_min_ns += min(interval - self.period_min_ns, self.config.period_ns // 100)
                 self.period_min_ns = min(self.period_min_ns, self.config.period_ns)
         bisect.insort(self.entries, entry)
-        self.newest_ns = entry.event_ns if self.newest_ns is None else max(self.newest_ns, entry.event_ns)
+        self.newest_ns = entry.at_ns if self.newest_ns is None else max(self.newest_ns, entry.at_ns)
         end = entry.event_ns + entry.duration_ns
         self.newest_end_ns = end if self.newest_end_ns is None else max(self.newest_end_ns, end)
 
@@ -159,18 +162,18 @@ class Aligner:
             return
         if reading.epoch != epoch:
             self._flush_stream(stream)
-        event = reading.event_ns
         if envelope.stream not in self._fused:
             self._close(stream, *key, "no_tick")
-            self._feed_ego(stream, envelope, event, arrays)
+            self._feed_ego(stream, envelope, reading.event_ns, arrays)
             return
-        if self._too_late(stream, event):
+        at = reading.event_ns + (0 if stream.windowed else envelope.duration_ns // 2)
+        if self._too_late(stream, at):
             self._close(stream, *key, "late")
             return
-        while any(e.event_ns == event for e in stream.entries[-8:]):
-            event += 1  # same stamp, other sample: kept, one nanosecond on
+        while any(e.at_ns == at for e in stream.entries[-8:]):
+            at += 1  # same stamp, other sample: kept, one nanosecond on
         stream.boot = envelope.boot
-        entry = _Entry(event, *key, envelope.duration_ns, reading.sigma_ns, reading.offset_ns)
+        entry = _Entry(at, *key, reading.event_ns, envelope.duration_ns, reading.sigma_ns, reading.offset_ns)
         t_next = self._t(self.next_tick)
         was_settled = stream.settled(t_next)
         stream.insert(entry)
@@ -180,10 +183,10 @@ class Aligner:
             self._drop(stream, stream.entries.pop(0), "queue_full")
         self._feed_ego(stream, envelope, reading.event_ns, arrays)
 
-    def _too_late(self, stream: _Stream, event_ns: int) -> bool:
+    def _too_late(self, stream: _Stream, at_ns: int) -> bool:
         if stream.consumed_ns is not None:
-            return event_ns <= stream.consumed_ns
-        return self._last_t_ns is not None and event_ns < self._last_t_ns - stream.config.max_age_ns
+            return at_ns <= stream.consumed_ns
+        return self._last_t_ns is not None and at_ns < self._last_t_ns - stream.config.max_age_ns
 
     def _feed_ego(
         self, stream: _Stream, envelope: Envelope, event_ns: int, arrays: dict[str, NDArray[Any]] | None
@@ -274,7 +277,7 @@ class Aligner:
         out.dt_ns = last.event_ns - t_ns
         out.sigma_ns, out.offset_ns = last.sigma_ns, last.offset_ns
         out.method = "window" if stream.windowed else "nearest"
-        stream.consumed_ns = last.event_ns
+        stream.consumed_ns = last.at_ns
         return out
 
     def _why_absent(self, stream: _Stream, now_ns: int) -> StreamStatus:
@@ -290,8 +293,8 @@ class Aligner:
         """The sample nearest to `t`; all older ones can never be chosen again and are closed."""
         if not stream.entries:
             return []
-        best = min(stream.entries, key=lambda e: (abs(e.event_ns - t_ns), e.event_ns))
-        if abs(best.event_ns - t_ns) > stream.config.max_age_ns or best.event_ns > t_ns + self.period_ns:
+        best = min(stream.entries, key=lambda e: (abs(e.at_ns - t_ns), e.at_ns))
+        if abs(best.at_ns - t_ns) > stream.config.max_age_ns or best.at_ns > t_ns + self.period_ns:
             self._expire(stream, t_ns)
             return []
         while stream.entries[0] is not best:
@@ -301,9 +304,9 @@ class Aligner:
 
     def _window(self, stream: _Stream, t_ns: int) -> list[_Entry]:
         """All samples that begin up to `t` and were not taken by an earlier tick."""
-        n = bisect.bisect_right(stream.entries, t_ns, key=lambda e: e.event_ns)
+        n = bisect.bisect_right(stream.entries, t_ns, key=lambda e: e.at_ns)
         taken, stream.entries = stream.entries[:n], stream.entries[n:]
-        fresh = [e for e in taken if t_ns - e.event_ns <= max(KEEP_NS, stream.config.max_age_ns)]
+        fresh = [e for e in taken if t_ns - e.at_ns <= max(KEEP_NS, stream.config.max_age_ns)]
         for entry in taken[: len(taken) - len(fresh)]:
             self._drop(stream, entry, "no_tick")
         boot = fresh[-1].boot if fresh else 0
@@ -313,7 +316,7 @@ class Aligner:
         return fresh
 
     def _expire(self, stream: _Stream, t_ns: int) -> None:
-        while stream.entries and t_ns - stream.entries[0].event_ns > max(KEEP_NS, stream.config.max_age_ns):
+        while stream.entries and t_ns - stream.entries[0].at_ns > max(KEEP_NS, stream.config.max_age_ns):
             self._drop(stream, stream.entries.pop(0), "no_tick")
 
     def _drop(self, stream: _Stream, entry: _Entry, reason: LedgerReason) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,8 @@ class FrameTiming:
     """Wall-clock durations behind one frame, nanoseconds of host time. Not part of the frame: a replay would differ."""
 
     tick_id: int
-    durations_ns: dict[str, int] = field(default_factory=dict)
+    trigger_ns: int  # arrival of the last sample that the tick needed
+    durations_ns: dict[str, int]
 
 
 class FusionRunner:
@@ -75,6 +76,7 @@ class FusionRunner:
         self._wanted: dict[Key, int] = {}  # named by a tick, data not here: host time of the first wish
         self._closed: list[tuple[str, int, int, LedgerReason]] = []
         self.failures: deque[str] = deque(maxlen=100)  # encoder failures, for the process to report
+        self._encoded: deque[tuple[int, int]] = deque(maxlen=256)  # when encoders ran, monotonic time
         self._pending: OrderedDict[Key, None] = OrderedDict()  # raw samples not yet encoded, oldest first
 
     # ---- input
@@ -126,6 +128,10 @@ class FusionRunner:
         self._ticks.popleft()
         return self._fuse(waiting, set(absent), now_ns)
 
+    def encoding_since(self, mono_ns: int) -> int:
+        """Nanoseconds spent in encoders since a moment of monotonic time."""
+        return sum(max(0, end - max(start, mono_ns)) for start, end in self._encoded)
+
     @property
     def backlog(self) -> int:
         return len(self._ticks)
@@ -149,20 +155,21 @@ class FusionRunner:
     def _encode(self, stream: str, held: _Held) -> None:
         if held.sample is None or held.failed:
             return
-        start = time.perf_counter_ns()
+        start = time.monotonic_ns()
         try:
             held.value = self.fuser.encode(held.sample)
         except Exception as error:  # a strategy must not stop the pipeline: the tick goes on without this sample
             held.failed = True
             self.failures.append(f"{stream}: encoding sample {held.sample.seq} failed: {error!r}")
         held.sample = None
-        held.encode_ns = time.perf_counter_ns() - start
+        end = time.monotonic_ns()
+        held.encode_ns = end - start
+        self._encoded.append((start, end))
 
     def _fuse(self, waiting: _Waiting, absent: set[Key], now_ns: int) -> tuple[FusedFrame, FrameTiming]:
         tick = waiting.tick
-        started = time.perf_counter_ns()
         evidence: dict[str, list[Any]] = {}
-        encode_ns = late_encode_ns = 0
+        encode_ns = 0
         absent_streams: dict[str, str] = {}
         for stream in tick.streams:
             values = []
@@ -175,7 +182,6 @@ class FusionRunner:
                 if held.sample is not None:
                     self._pending.pop(key, None)
                     self._encode(stream.stream, held)
-                    late_encode_ns += held.encode_ns
                 encode_ns += held.encode_ns
                 self._settle(key, held)
                 if not held.failed:
@@ -191,17 +197,15 @@ class FusionRunner:
         tracks = self.tracker.update(tick.t_ref_ns, result.sources, tick.pose)
         done = time.perf_counter_ns()
         self.last_tick_id = tick.tick_id
-        frame = self._frame(tick, result, tracks, evidence, absent_streams)
         durations = {
             "queue": waiting.arrived_ns - tick.emit_ns,
             "data_wait": now_ns - waiting.arrived_ns,
             "encode": encode_ns,
-            "late_encode": late_encode_ns,
             "fuse": tracked_from - model_start,
             "track": done - tracked_from,
-            "assemble": model_start - started - late_encode_ns + time.perf_counter_ns() - done,
         }
-        return frame, FrameTiming(tick.tick_id, durations)
+        frame = self._frame(tick, result, tracks, evidence, absent_streams)
+        return frame, FrameTiming(tick.tick_id, tick.last_needed_recv_ns, durations)
 
     def _any(self, keys: set[Key], stream: StreamTick) -> bool:
         return any(k[0] == stream.stream for k in keys)

@@ -79,11 +79,13 @@ def _gpu() -> tuple[str, str, bool, str]:
 
 
 def _engines() -> list[tuple[str, str, bool, str]]:
-    from sensorfuse.engine.onnxruntime import providers
-    from sensorfuse.fusion.strategies import available_strategies
+    import onnxruntime
 
-    usable = providers()
-    strategies = available_strategies()
+    from sensorfuse.engine.onnxruntime import gpu_answers
+    from sensorfuse.fusion.strategies import strategy_names
+
+    usable = [p for p in onnxruntime.get_available_providers() if p == "CPUExecutionProvider" or gpu_answers()]
+    strategies = strategy_names()
     return [
         ("engine onnxruntime", ", ".join(usable), "CPUExecutionProvider" in usable, ""),
         ("strategies", ", ".join(strategies), bool(strategies), ""),
