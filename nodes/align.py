@@ -1,7 +1,7 @@
 """The alignment process: headers in, ticks out.
 
-Two of them run: the active one publishes; the standby computes the same ticks and keeps those that it has not yet seen from
-its twin, ready to publish them the moment it is told to.
+Two of them run: the active one publishes; the standby computes the same ticks and keeps those that it has not yet
+seen from its twin, ready to publish them the moment it is told to.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections import Counter, deque
 from typing import Any
 
 import zmq
+from sensorfuse.nodes.process import Process, parser, receive, run
 
 from sensorfuse.align.aligner import Aligner
 from sensorfuse.endpoints import SLOTS
 from sensorfuse.messages import Tick
-from sensorfuse.nodes.process import Process, parser, receive, run
 from sensorfuse.wire import Envelope, WireError, decode_data, decode_meta, decode_record, encode_record
 
 MAX_POLL_MS = 20
@@ -53,7 +53,9 @@ class _Align:
         self.twin_tick_id = -1
         self.refused: Counter[str] = Counter()
         self.ends: set[str] = set()
-        self.waiting: dict[int, tuple[int, Envelope | None, Any]] = {}  # by order: now, header, arrays (None: clock beat)
+        self.waiting: dict[
+            int, tuple[int, Envelope | None, Any]
+        ] = {}  # by order: now, header, arrays (None: clock beat)
         self.next_order = 0
         self.end_ns: int | None = None
         self.was_active = False
@@ -70,7 +72,9 @@ class _Align:
         process.wait_for_start(self._ready)
         clock = process.clock
         now = clock.now_ns()
-        origin = int(process.control.start.get("origin_ns", now // process.rig.fusion.period_ns * process.rig.fusion.period_ns))
+        origin = int(
+            process.control.start.get("origin_ns", now // process.rig.fusion.period_ns * process.rig.fusion.period_ns)
+        )
         late_start = process.arguments.rejoin and not process.lossless
         first = max(0, -(-(now - origin) // process.rig.fusion.period_ns)) if late_start else 0
         self.aligner = Aligner(process.rig, origin, first)
@@ -94,7 +98,9 @@ class _Align:
         return max(1, min(MAX_POLL_MS, int(1000 * clock.host_delay_s(self.aligner.next_due_ns(clock.now_ns())))))
 
     def _ended(self) -> bool:
-        return self.ends.issuperset(self.process.rig.streams()) and (not self.process.lossless or self.end_ns is not None)
+        return self.ends.issuperset(self.process.rig.streams()) and (
+            not self.process.lossless or self.end_ns is not None
+        )
 
     def _take_all(self) -> None:
         """Everything that has arrived, then the ticks that are due."""

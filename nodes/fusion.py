@@ -1,7 +1,7 @@
 """The fusion process: samples are encoded as they arrive, ticks are fused as they come, one frame goes out per tick.
 
-Two of them run: the standby holds the latest raw samples and the ticks that its twin has not fused yet, and goes on from the
-twin's last tracks the moment it is told to.
+Two of them run: the standby holds the latest raw samples and the ticks that its twin has not fused yet, and goes on
+from the twin's last tracks the moment it is told to.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import argparse
 from typing import Any
 
 import zmq
+from sensorfuse.nodes.process import Process, parser, receive, run
+from sensorfuse.track.tracker import ObjectTracker
 
 from sensorfuse.endpoints import SLOTS
 from sensorfuse.fusion.runner import FrameTiming, FusionRunner
 from sensorfuse.fusion.strategies import make_fuser
 from sensorfuse.messages import FusedFrame, Tick
-from sensorfuse.nodes.process import Process, parser, receive, run
-from sensorfuse.track.tracker import ObjectTracker
 from sensorfuse.wire import WireError, decode_data, decode_record, encode_record
 
 MAX_POLL_MS = 20
@@ -40,11 +40,17 @@ class _Fusion:
         self.process = process
         rig = process.rig
         self.runner = FusionRunner(
-            rig, make_fuser(rig, rig.fusion.strategy), ObjectTracker(), patient=process.lossless, lazy=not process.control.active
+            rig,
+            make_fuser(rig, rig.fusion.strategy),
+            ObjectTracker(),
+            patient=process.lossless,
+            lazy=not process.control.active,
         )
         streams = rig.fused_streams()
         self.data = process.subscriber(streams, [f"{s}/data" for s in streams])
-        self.ticks = process.subscriber([f"align.{s}" for s in (SLOTS[:1] if process.lossless else SLOTS)], ["tick", "end"])
+        self.ticks = process.subscriber(
+            [f"align.{s}" for s in (SLOTS[:1] if process.lossless else SLOTS)], ["tick", "end"]
+        )
         self.twin = process.subscriber([f"fusion.{1 - slot}"], ["fused"]) if not process.lossless else None
         self.publisher = process.publisher(f"fusion.{slot}")
         self.last_twin_frame: FusedFrame | None = None

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sensorfuse.nodes.supervisor import Outcome, RunPlan, Supervisor
+from sensorfuse.report.page import write_report
+from sensorfuse.track.scoring import score_sequence
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.log import open_log, read_frames
 from sensorfuse.messages import LEDGER_REASONS, FusedFrame, Sample, Truth
-from sensorfuse.nodes.supervisor import Outcome, RunPlan, Supervisor
-from sensorfuse.report.page import write_report
 from sensorfuse.report.record import RunRecord, Snapshot, choose_snapshots
 from sensorfuse.report.summary import build_summary
 from sensorfuse.rig import Rig
 from sensorfuse.sim import SimulatedRig
-from sensorfuse.track.scoring import score_sequence
 
 MATCH_NS = 2_000_000  # a sample belongs to a tick if its event time fits the tick's record so well
 
@@ -47,13 +47,16 @@ def check_log(log: Path, rig: Rig, allow_missing: bool) -> tuple[int, float | No
         missing = [w for w in wanted if w not in have]
         if missing and (not allow_missing or len(missing) == len(wanted)):
             raise SensorfuseError(
-                f"{log}: the rig {rig.name!r} names the stream{'s' if len(missing) > 1 else ''} {', '.join(missing)}, which this log lacks; "
-                f"it has {', '.join(have) or 'no streams'}. Correct `log_stream` in the rig, or pass --allow-missing to replay without"
+                f"{log}: the rig {rig.name!r} names {', '.join(missing)}, which this log lacks; "
+                f"it has {', '.join(have) or 'no streams'}. "
+                "Correct `log_stream` in the rig, or pass --allow-missing to replay without"
             )
         names = [n for n in have if n in wanted]
         first = next(iter(reader.samples(names)), None)
         if first is None:
-            raise SensorfuseError(f"{log}: no readable sample in {', '.join(names)}; {len(reader.rejections)} records were rejected")
+            raise SensorfuseError(
+                f"{log}: no readable sample in {', '.join(names)}; {len(reader.rejections)} records were rejected"
+            )
         return first.recv_ns, None
 
 

@@ -1,8 +1,8 @@
 """The player process: read a log and feed every sensor's process, in the place of its device.
 
-At a rate, samples go out when the scaled clock says so, and a sensor that is not there misses them, as a device's would be.
-In lossless replay (`--lossless`) each sample gets its place in the log, and the player stays at most a window of log time
-ahead of the fused output, so that nothing is lost and queues stay short at any speed.
+At a rate, samples go out when the scaled clock says so, and a sensor that is not there misses them, as a device's
+would be. In lossless replay (`--lossless`) each sample gets its place in the log, and the player stays at most a
+window of log time ahead of the fused output, so that nothing is lost and queues stay short at any speed.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import time
 from typing import Any
 
 import zmq
+from sensorfuse.nodes.process import Process, parser, receive, run
 
 from sensorfuse.endpoints import SLOTS, bind, make_socket
 from sensorfuse.log import open_log
 from sensorfuse.messages import Sample
-from sensorfuse.nodes.process import Process, parser, receive, run
 from sensorfuse.rig import Rig
 from sensorfuse.wire import Envelope, WireError, decode_record, encode_data, encode_record, envelope_of
 
@@ -29,7 +29,9 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser("Feed a log to the sensors' processes.")
     arguments.add_argument("--log", required=True, help="the log to play")
     arguments.add_argument("--skip", type=int, default=0, help="records to skip (set when a player is restarted)")
-    arguments.add_argument("--pace", type=float, default=0.0, help="lossless: log seconds per second, 0 for as fast as it goes")
+    arguments.add_argument(
+        "--pace", type=float, default=0.0, help="lossless: log seconds per second, 0 for as fast as it goes"
+    )
     run(arguments, _serve, argv)
 
 
@@ -52,7 +54,9 @@ class _Player:
             self.locks.append(bind(socket, self.rig, f"source.{stream}"))
             self.sockets[stream] = socket
         self.clock_publisher = process.publisher("player")
-        self.progress = process.subscriber([f"fusion.{slot}" for slot in SLOTS[: 1 if process.lossless else 2]], ["progress"])
+        self.progress = process.subscriber(
+            [f"fusion.{slot}" for slot in SLOTS[: 1 if process.lossless else 2]], ["progress"]
+        )
         self.window_ns = max(MIN_WINDOW_NS, self.rig.fusion.deadline_ns + 5 * self.rig.fusion.period_ns)
         self.fused_to_ns = 0
         self.records = 0
@@ -127,7 +131,9 @@ class _Player:
         self.process.beat(self._status)
 
     def _send(self, sample: Sample) -> None:
-        envelope = envelope_of(sample, 0, self.process.clock.now_ns(), order=self.order if self.process.lossless else -1)
+        envelope = envelope_of(
+            sample, 0, self.process.clock.now_ns(), order=self.order if self.process.lossless else -1
+        )
         self.order += 1
         frames = encode_data(envelope, sample.arrays)
         socket = self.sockets[sample.stream]
@@ -146,7 +152,8 @@ class _Player:
         for stream, socket in self.sockets.items():
             sensor = self.rig.sensors[stream]
             end = Envelope(
-                stream, sensor.modality, self.published[stream], 0, 0, 0, 0, sensor.frame, sensor.stamp, "", {}, end=True
+                stream, sensor.modality, self.published[stream], 0, 0, 0, 0, sensor.frame, sensor.stamp, "", {},
+                end=True
             )  # fmt: skip
             with contextlib.suppress(zmq.Again):
                 socket.send_multipart(encode_data(end, {}), zmq.NOBLOCK)

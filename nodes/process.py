@@ -230,7 +230,9 @@ def parser(description: str) -> argparse.ArgumentParser:
     return out
 
 
-def run(arguments: argparse.ArgumentParser, body: Callable[[argparse.Namespace], None], argv: list[str] | None = None) -> None:
+def run(
+    arguments: argparse.ArgumentParser, body: Callable[[argparse.Namespace], None], argv: list[str] | None = None
+) -> None:
     """Parse, load the rig, run the body; a SensorfuseError becomes a message and exit code 2."""
     args = arguments.parse_args(argv)
     if args.control:

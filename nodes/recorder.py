@@ -1,7 +1,7 @@
 """The recorder process: fused frames, and the sensors' samples if asked, into MCAP files.
 
-Each start of the process writes a file of its own (`fused.mcap`, then `fused_1.mcap`, ...), so that a recorder that was killed
-loses at most its open chunk and nothing that was written before.
+Each start of the process writes a file of its own (`fused.mcap`, then `fused_1.mcap`, ...), so that a recorder that
+was killed loses at most its open chunk and nothing that was written before.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import zmq
+from sensorfuse.nodes.process import Process, parser, receive, run
 
 from sensorfuse.endpoints import SLOTS
 from sensorfuse.log import LogWriter
 from sensorfuse.messages import FusedFrame
-from sensorfuse.nodes.process import Process, parser, receive, run
 from sensorfuse.wire import WireError, decode_data, decode_record
 
 MAX_POLL_MS = 50
@@ -59,7 +59,9 @@ class _Recorder:
         self.path = path
         args = process.arguments
         slots = SLOTS[:1] if process.lossless else SLOTS
-        self.fused = None if args.no_fused else process.subscriber([f"fusion.{s}" for s in slots], ["fused", "fused_end"])
+        self.fused = (
+            None if args.no_fused else process.subscriber([f"fusion.{s}" for s in slots], ["fused", "fused_end"])
+        )
         streams = process.rig.streams()
         self.data = process.subscriber(streams, [f"{s}/data" for s in streams]) if args.inputs else None
         self.ends: set[str] = set()

@@ -1,5 +1,5 @@
-"""A sensor's process: take samples from the synthetic rig or from the player, check them, measure their motion signature,
-publish header and data. The five modalities share this loop; their files name the modality."""
+"""A sensor's process: take samples from the synthetic rig or from the player, check them, measure their motion
+signature, publish header and data. The five modalities share this loop; their files name the modality."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator
 
 import zmq
+from sensorfuse.nodes.process import Process, Publisher, parser, receive, run
 
 from sensorfuse.align.signature import motion_signature
 from sensorfuse.endpoints import SLOTS, address, make_socket
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.messages import Modality, Sample, sample_problem
-from sensorfuse.nodes.process import Process, Publisher, parser, receive, run
 from sensorfuse.sim import SimulatedRig
 from sensorfuse.wire import Envelope, WireError, decode_data, encode_data, encode_meta, envelope_of
 
@@ -24,7 +24,9 @@ def sensor_main(modality: Modality, argv: list[str] | None = None) -> None:
     """Run the process of one stream of a modality."""
     arguments = parser(f"Publish a {modality} stream.")
     arguments.add_argument("--stream", help=f"which {modality} of the rig; needed when it has several")
-    arguments.add_argument("--source", choices=("sim", "player"), default="sim", help="the synthetic rig, or a player process")
+    arguments.add_argument(
+        "--source", choices=("sim", "player"), default="sim", help="the synthetic rig, or a player process"
+    )
     run(arguments, lambda args: _serve(modality, args), argv)
 
 
@@ -34,7 +36,9 @@ def _pick_stream(modality: Modality, args: argparse.Namespace) -> str:
         return streams[0]
     if args.stream not in streams:
         have = ", ".join(streams) or "none"
-        raise SensorfuseError(f"--stream: rig {args.rig_model.name!r} has these {modality} streams: {have}; got {args.stream}")
+        raise SensorfuseError(
+            f"--stream: rig {args.rig_model.name!r} has these {modality} streams: {have}; got {args.stream}"
+        )
     return str(args.stream)
 
 
@@ -93,7 +97,9 @@ class _Sensor:
     def serve_simulation(self) -> None:
         process = self.process
         if process.rig.sim is None:
-            raise SensorfuseError(f"rig {process.rig.name!r} has no `sim` block, so its sensors need `--source player` and a log")
+            raise SensorfuseError(
+                f"rig {process.rig.name!r} has no `sim` block, so its sensors need `--source player` and a log"
+            )
         SimulatedRig(process.rig, epoch_ns=0).sample(self.stream, 0)  # compile and cache before time counts
         process.wait_for_start(self._subscribed)
         for sample in self._paced():

@@ -1,7 +1,8 @@
-"""The supervisor: starts every process of a run, restarts what dies, hands over between twins, and stops all of them in order.
+"""The supervisor: starts every process of a run, restarts what dies, hands over between twins, and stops all of them
+in order.
 
-It is not a process table with a shell around it: it hears every tick and every frame, so at the end it knows what the run
-amounted to (`Outcome`).
+It is not a process table with a shell around it: it hears every tick and every frame, so at the end it knows what the
+run amounted to (`Outcome`).
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import zmq
+from sensorfuse.nodes.process import receive, subscribe
 
 from sensorfuse.clock import RunClock, epoch_offset_ns
 from sensorfuse.collector import Collector
 from sensorfuse.endpoints import RUN_DIR_VARIABLE, SLOTS, bind, make_socket, run_folder
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.messages import FusedFrame, Tick
-from sensorfuse.nodes.process import receive, subscribe
 from sensorfuse.processes import Mode, ProcessSpec, process_table
 from sensorfuse.report.record import Event
 from sensorfuse.rig import Rig
@@ -115,9 +116,7 @@ class Supervisor:
         self._started = False
         self._clock: RunClock | None = None
         self._outages = sorted(plan.outages, key=lambda o: o.at_s)
-        self.collector = Collector(
-            plan.rig.streams(), rate=plan.rate or 1.0, clocked=not plan.lossless
-        )
+        self.collector = Collector(plan.rig.streams(), rate=plan.rate or 1.0, clocked=not plan.lossless)
 
     # ---- life of a run
 
@@ -269,7 +268,10 @@ class Supervisor:
                 return
             if time.monotonic() > deadline:
                 slow = ", ".join(n for n, c in self.children.items() if not c.ready)
-                raise SensorfuseError(f"these processes were not ready within {START_TIMEOUT_S:.0f} s: {slow}; see {self.plan.out / 'logs'}")
+                raise SensorfuseError(
+                    f"these processes were not ready within {START_TIMEOUT_S:.0f} s: {slow}; "
+                    f"see {self.plan.out / 'logs'}"
+                )
             self._control.poll(POLL_MS)
 
     def _begin(self) -> None:
@@ -334,7 +336,10 @@ class Supervisor:
             if child.popen is not None and self._alive(child):
                 child.popen.send_signal(signal.SIGKILL)
                 child.held_until = time.monotonic() + outage.for_s
-                self._event(outage.process, f"killed on purpose, kept down for {outage.for_s:g} s" if outage.for_s else "killed on purpose")
+                self._event(
+                    outage.process,
+                    f"killed on purpose, kept down for {outage.for_s:g} s" if outage.for_s else "killed on purpose",
+                )
 
     def _tend(self) -> None:
         """Notice deaths, hand over, restart."""
@@ -349,7 +354,9 @@ class Supervisor:
             if now >= max(child.died_at + wait, child.held_until):
                 if child.restarts >= MAX_RESTARTS:
                     child.given_up = True
-                    self._event(child.spec.name, f"died {MAX_RESTARTS} times in a row and stays down: {self._last_words(child)}")
+                    self._event(
+                        child.spec.name, f"died {MAX_RESTARTS} times in a row and stays down: {self._last_words(child)}"
+                    )
                     continue
                 child.restarts += 1
                 self._spawn(child, rejoin=True)
@@ -361,7 +368,8 @@ class Supervisor:
         self._event(child.spec.name, f"died (exit code {code})")
         if self.plan.lossless:
             raise SensorfuseError(
-                f"process {child.spec.name!r} died (exit code {code}) in a replay that must lose nothing: {self._last_words(child)}"
+                f"process {child.spec.name!r} died (exit code {code}) in a replay that must lose nothing: "
+                f"{self._last_words(child)}"
             )
         if child.spec.slot is not None and child.active:
             twin = self.children[f"{child.spec.name.split('.')[0]}.{1 - child.spec.slot}"]
@@ -379,7 +387,12 @@ class Supervisor:
             except (WireError, IndexError, UnicodeDecodeError):
                 continue
             child = self.children.get(name)
-            if child is None or child.popen is None or not isinstance(message, dict) or message.get("pid") != child.popen.pid:
+            if (
+                child is None
+                or child.popen is None
+                or not isinstance(message, dict)
+                or message.get("pid") != child.popen.pid
+            ):
                 continue  # words of an incarnation that is no more
             self._hear(child, message)
 
@@ -391,7 +404,11 @@ class Supervisor:
                 back = time.monotonic() - child.died_at if child.died_at is not None else 0.0
                 child.died_at = None
                 self._event(child.spec.name, f"back after {back:.2f} s")
-                twin = self.children.get(f"{child.spec.name.split('.')[0]}.{1 - child.spec.slot}") if child.spec.slot is not None else None
+                twin = (
+                    self.children.get(f"{child.spec.name.split('.')[0]}.{1 - child.spec.slot}")
+                    if child.spec.slot is not None
+                    else None
+                )
                 self._send_start(child, active=twin is None or not (twin.active and self._alive(twin)))
         elif kind == "status":
             child.status = message
@@ -426,7 +443,9 @@ class Supervisor:
     # ---- stopping
 
     def _stop_in_order(self) -> None:
-        """The player, the sensors, the aligner, fusion, the recorder: each brings what it has to its end before the next."""
+        """The player, the sensors, the aligner, fusion, the recorder: each brings what it has to its end before the
+        next.
+        """
         played = self.plan.log is not None and not self.stop_requested  # the log's end passes down by itself
         for rank in sorted({c.spec.stop_rank for c in self.children.values()}):
             group = [c for c in self.children.values() if c.spec.stop_rank == rank]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -111,18 +110,24 @@ def run(
     """
     from sensorfuse.nodes.supervisor import RunPlan
 
-    _execute(RunPlan(_rig(rig, strategy), "run", _prepare(out), duration_s=duration, record_inputs=record_inputs), duration)
+    _execute(
+        RunPlan(_rig(rig, strategy), "run", _prepare(out), duration_s=duration, record_inputs=record_inputs), duration
+    )
 
 
 @app.command()
 def replay(
-    log: Annotated[Path, typer.Argument(help="MCAP, ROS bag, or a folder of RADIATE, EuRoC, KITTI raw, nuScenes; or a GoPro MP4")],
+    log: Annotated[
+        Path, typer.Argument(help="MCAP, ROS bag, or a folder of RADIATE, EuRoC, KITTI raw, nuScenes; or a GoPro MP4")
+    ],
     rig: RigOption = "synthetic",
     out: OutOption = Path("out/replay"),
     strategy: StrategyOption = None,
     rate: Annotated[str, typer.Option("--rate", help="log seconds per second, or `max`")] = "1",
     deterministic: Annotated[bool, typer.Option("--deterministic", help="same log, same bytes, at any rate")] = False,
-    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="replay although the log lacks a stream of the rig")] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="replay although the log lacks a stream of the rig")
+    ] = False,
 ) -> None:
     """Run the pipeline on a recorded log.
 
@@ -182,7 +187,9 @@ def demo(
     from sensorfuse.nodes.supervisor import Outage, RunPlan
 
     outage = Outage("lidar", round(0.4 * duration, 1), round(0.2 * duration, 1))
-    _execute(RunPlan(_rig("synthetic", strategy), "run", _prepare(out), duration_s=duration, outages=(outage,)), duration)
+    _execute(
+        RunPlan(_rig("synthetic", strategy), "run", _prepare(out), duration_s=duration, outages=(outage,)), duration
+    )
 
 
 @app.command()
@@ -219,12 +226,20 @@ def convert(
 
     if target.exists() and not force:
         raise SensorfuseError(f"{target} exists; pass --force to overwrite it")
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
         task = bar.add_task("converting")
         started = time.monotonic()
 
         def show(done: int) -> None:
-            bar.update(task, description=f"converting: {done} messages, {done / max(time.monotonic() - started, 0.1):.0f}/s")
+            bar.update(
+                task, description=f"converting: {done} messages, {done / max(time.monotonic() - started, 0.1):.0f}/s"
+            )
 
         counts = convert_log(source, target, progress=show)
     console.print_json(json.dumps(counts))
@@ -266,4 +281,4 @@ def bench_pipeline(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

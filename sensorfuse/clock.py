@@ -1,7 +1,7 @@
 """What `now` is: the host's clock, a log's clock at some rate, or the log's own messages.
 
-Host time is CLOCK_MONOTONIC plus a constant that makes it read like Unix time. The constant is fixed once per run folder, so
-all processes agree to the nanosecond and a step of the wall clock moves none of them.
+Host time is CLOCK_MONOTONIC plus a constant that makes it read like Unix time. The constant is fixed once per run
+folder, so all processes agree to the nanosecond and a step of the wall clock moves none of them.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def epoch_offset_ns(folder: Path) -> int:
 
 @dataclass(frozen=True)
 class RunClock:
-    """`host`: now is host time. `scaled`: log time runs at `rate` from `log_start_ns`, since `mono_start_ns`. `log`: now is
-    what the log's messages say, and this clock only tells host time."""
+    """`host`: now is host time. `scaled`: log time runs at `rate` from `log_start_ns`, since `mono_start_ns`. `log`:
+    now is what the log's messages say, and this clock only tells host time."""
 
     kind: Literal["host", "scaled", "log"]
     offset_ns: int  # host time - monotonic

@@ -1,6 +1,7 @@
 """What a run amounted to: ticks, frames, timings and the ledger, gathered while it runs.
 
-A plain state machine that the supervisor feeds with what it hears; it holds counts and a few numbers per tick, no frames.
+A plain state machine that the supervisor feeds with what it hears; it holds counts and a few numbers per tick, no
+frames.
 """
 
 from __future__ import annotations
@@ -10,7 +11,17 @@ from typing import Any
 from sensorfuse.align.ledger import Ledger
 from sensorfuse.messages import LEDGER_REASONS, FusedFrame, LedgerReason, Tick
 
-STAGES = ("capture_to_fused", "overhead", "align_wait", "queue", "data_wait", "encode", "encode_on_path", "fuse", "track")
+STAGES = (
+    "capture_to_fused",
+    "overhead",
+    "align_wait",
+    "queue",
+    "data_wait",
+    "encode",
+    "encode_on_path",
+    "fuse",
+    "track",
+)
 MODEL_STAGES = ("encode_on_path", "fuse")  # what is the model's own time between the last needed sample and the frame
 
 

@@ -1,7 +1,7 @@
 """Where processes meet: the address of every socket, and sockets that refuse to share one.
 
-`ipc://` sockets live in a folder that only this user may enter. ZeroMQ silently takes over an ipc socket that another process
-has bound; a lock file beside each one turns that into an error.
+`ipc://` sockets live in a folder that only this user may enter. ZeroMQ silently takes over an ipc socket that another
+process has bound; a lock file beside each one turns that into an error.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def run_folder(rig: Rig) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise SensorfuseError(f"cannot make the folder for sockets, {folder}: {error}; set {RUN_DIR_VARIABLE}") from None
+        raise SensorfuseError(
+            f"cannot make the folder for sockets, {folder}: {error}; set {RUN_DIR_VARIABLE}"
+        ) from None
     if folder.stat().st_uid != os.getuid():
         raise SensorfuseError(f"{folder} belongs to another user; set {RUN_DIR_VARIABLE} to a folder of your own")
     return folder
@@ -60,7 +62,9 @@ def address(rig: Rig, name: str) -> str:
         return f"{rig.endpoints.base}:{rig.endpoints.port + names(rig).index(name)}"
     path = run_folder(rig) / name
     if len(str(path)) > 100:
-        raise SensorfuseError(f"socket path is too long for the system ({path}); set {RUN_DIR_VARIABLE} to a shorter folder")
+        raise SensorfuseError(
+            f"socket path is too long for the system ({path}); set {RUN_DIR_VARIABLE} to a shorter folder"
+        )
     return f"ipc://{path}"
 
 
@@ -100,7 +104,10 @@ def bind(socket: zmq.Socket[bytes], rig: Rig, name: str) -> IO[str] | None:
 
 
 def make_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, queue: int) -> zmq.Socket[bytes]:
-    """A socket with bounded frames, no linger and quick reconnection. `queue` messages at most wait per peer (0: no bound)."""
+    """A socket with bounded frames, no linger and quick reconnection.
+
+    `queue` messages at most wait per peer (0: no bound).
+    """
     socket = context.socket(kind)
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.SNDHWM, queue)

@@ -1,8 +1,8 @@
 """Rigid transforms and rotations.
 
 A transform is named `T_dst_src` and maps source coordinates to destination coordinates: `p_dst = T_dst_src @ p_src`.
-Quaternions are xyzw (as ROS and SciPy). Base frame (REP-103): x forward, y left, z up, metres. Optical frames: z forward,
-x right, y down.
+Quaternions are xyzw (as ROS and SciPy). Base frame (REP-103): x forward, y left, z up, metres. Optical frames: z
+forward, x right, y down.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def quaternion_from_matrix(rotation: ArrayLike) -> Array:
     if k == 3:
         q[:] = [m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], 1.0 + trace]
     else:
-        i, j, l = k, (k + 1) % 3, (k + 2) % 3
+        i, j, m_ = k, (k + 1) % 3, (k + 2) % 3
         q[i] = 1.0 - trace + 2.0 * m[i, i]
         q[j] = m[j, i] + m[i, j]
-        q[l] = m[l, i] + m[i, l]
-        q[3] = m[l, j] - m[j, l]
+        q[m_] = m[m_, i] + m[i, m_]
+        q[3] = m[m_, j] - m[j, m_]
     q /= np.linalg.norm(q)
     return q if q[3] >= 0 else -q
 
@@ -171,7 +171,8 @@ class Transform:
 def motion_between(twist: ArrayLike, dt_s: float) -> Transform:
     """`T_now_then` for a body that moved with a constant twist (vx vy vz wx wy wz, body axes) for `dt_s` seconds.
 
-    A point fixed in the world, seen at `then` in the body frame, lies at `T_now_then @ p` in the body frame `dt_s` later.
+    A point fixed in the world, seen at `then` in the body frame, lies at `T_now_then @ p` in the body frame `dt_s`
+    later.
     """
     v, w = np.asarray(twist, dtype=np.float64)[:3], np.asarray(twist, dtype=np.float64)[3:]
     half = exp_rotation(0.5 * dt_s * w)

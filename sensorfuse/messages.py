@@ -1,7 +1,8 @@
 """What travels: one dataclass per kind of message, with the meaning, unit and shape of every field.
 
-Times are integer nanoseconds. `stamp_ns` is in the sensor's own clock; `recv_ns` is in the host's clock. Nothing here opens
-a socket or a file. Arrays are numpy; letters: N points or samples, C channels, A azimuths, R range bins, H x W pixels.
+Times are integer nanoseconds. `stamp_ns` is in the sensor's own clock; `recv_ns` is in the host's clock. Nothing here
+opens a socket or a file. Arrays are numpy; letters: N points or samples, C channels, A azimuths, R range bins, H x W
+pixels.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ ARRAY_SPECS: dict[Modality, dict[str, tuple[str, tuple[int | None, ...]]]] = {
         "?time_ns": ("int32", (None,)),  # N, relative to the stamp
     },
     "radar": {
-        "detections": ("float32", (None, 5)),  # N x [range_m, azimuth_rad (left +), elevation_rad, doppler_mps, rcs_dbsm]
+        "detections": (
+            "float32",
+            (None, 5),
+        ),  # N x [range_m, azimuth_rad (left +), elevation_rad, doppler_mps, rcs_dbsm]
         "polar": ("uint8", (None, None)),  # A x R power; with `azimuths_rad`; meta: range_resolution_m
         "?azimuths_rad": ("float32", (None,)),  # A, left positive, 0 is forward of the sensor
     },
@@ -85,8 +89,8 @@ class Sample:
 def sample_problem(sample: Sample) -> str | None:
     """Say in words why a sample's payload breaks its modality's contract, or None when it is sound.
 
-    Checks names, dtypes, shapes, equal lengths, and that points, rates and detections are finite. NaN points are legal in
-    a LiDAR cloud only if at least one point is finite (sensors mark no-returns so).
+    Checks names, dtypes, shapes, equal lengths, and that points, rates and detections are finite. NaN points are
+    legal in a LiDAR cloud only if at least one point is finite (sensors mark no-returns so).
     """
     spec = ARRAY_SPECS.get(sample.modality)
     if spec is None:
@@ -112,7 +116,11 @@ def sample_problem(sample: Sample) -> str | None:
         return f"arrays differ in length: {lengths}"
     if "polar" in sample.arrays and lengths.get("azimuths_rad", lengths["polar"]) != lengths["polar"]:
         return f"arrays differ in length: {lengths}"
-    if any(a.size == 0 for n, a in sample.arrays.items() if n in ("image", "image_mono", "jpeg", "polar", "pcm", "gyro_radps")):
+    if any(
+        a.size == 0
+        for n, a in sample.arrays.items()
+        if n in ("image", "image_mono", "jpeg", "polar", "pcm", "gyro_radps")
+    ):
         return "empty payload"
     for name in ("detections", "gyro_radps", "accel_mps2", "pcm"):
         if name in sample.arrays and not np.isfinite(sample.arrays[name]).all():
@@ -177,8 +185,8 @@ class SoundEvent:
 class Truth:
     """What really was at `stamp_ns` (reference clock): annotated or simulated objects and ego motion.
 
-    `objects.center` is in base_link at that time. `pose` is T_world_base. `complete` is False where an annotation is known
-    not to hold every object (RADIATE labels what its annotators saw in the radar image).
+    `objects.center` is in base_link at that time. `pose` is T_world_base. `complete` is False where an annotation is
+    known not to hold every object (RADIATE labels what its annotators saw in the radar image).
     """
 
     stamp_ns: int
@@ -205,8 +213,8 @@ LEDGER_REASONS: tuple[LedgerReason, ...] = (
 )
 
 StreamStatus = Literal["ok", "late", "missing", "idle", "stale", "suspect"]
-"""Per stream in a tick: ok; late (came after the deadline); missing (never seen); idle (silent for long: not waited for);
-stale (last sample older than its age limit); suspect (stamps quarantined)."""
+"""Per stream in a tick: ok; late (came after the deadline); missing (never seen); idle (silent for long: not waited
+for); stale (last sample older than its age limit); suspect (stamps quarantined)."""
 
 
 @dataclass

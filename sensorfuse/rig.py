@@ -1,7 +1,7 @@
 """The rig: the one typed, validated description of a robot, read from YAML.
 
-Every error names the file, the line and the key. Unknown keys, duplicate names, impossible rates and frames that nothing
-defines are errors, found before any process starts.
+Every error names the file, the line and the key. Unknown keys, duplicate names, impossible rates and frames that
+nothing defines are errors, found before any process starts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def _fault(key: str, text: str) -> ValueError:
 
 
 class PoseConfig(_Model):
-    """`T_base_sensor`: `xyz` in metres with one of `rpy_deg` (fixed-axis roll, pitch, yaw) or `quaternion_xyzw`; or `matrix`."""
+    """`T_base_sensor`: `xyz` in metres with one of `rpy_deg` (fixed-axis roll, pitch, yaw) or `quaternion_xyzw`; or
+    `matrix`.
+    """
 
     xyz: Vector3 = (0.0, 0.0, 0.0)
     rpy_deg: Vector3 | None = None
@@ -56,7 +58,9 @@ class PoseConfig(_Model):
 
 
 class Intrinsics(_Model):
-    """Pinhole camera: pixels, and OpenCV distortion coefficients (`radtan`: k1 k2 p1 p2 [k3]; `equidistant`: k1..k4)."""
+    """Pinhole camera: pixels, and OpenCV distortion coefficients (`radtan`: k1 k2 p1 p2 [k3]; `equidistant`:
+    k1..k4).
+    """
 
     width: Annotated[int, Field(gt=0)]
     height: Annotated[int, Field(gt=0)]
@@ -75,12 +79,17 @@ class Intrinsics(_Model):
             raise _fault("fx", f"{self.fx} is not plausible for a {self.width} pixel wide image (0.2 to 5 widths)")
         counts = {"none": (0,), "radtan": (4, 5), "equidistant": (4,)}[self.distortion_model]
         if len(self.distortion) not in counts:
-            raise _fault("distortion", f"distortion_model {self.distortion_model} takes {' or '.join(map(str, counts))} coefficients")
+            raise _fault(
+                "distortion",
+                f"distortion_model {self.distortion_model} takes {' or '.join(map(str, counts))} coefficients",
+            )
         return self
 
 
 class LidarConfig(_Model):
-    """Spinning LiDAR: rings from `elevation_deg` low to high, `columns` per turn, clockwise or not is the driver's matter."""
+    """Spinning LiDAR: rings from `elevation_deg` low to high, `columns` per turn, clockwise or not is the driver's
+    matter.
+    """
 
     rings: Annotated[int, Field(ge=1, le=256)] = 32
     columns: Annotated[int, Field(ge=8, le=8192)] = 512
@@ -130,8 +139,9 @@ MAX_RATE_HZ: dict[Modality, float] = {"camera": 1000, "lidar": 200, "radar": 200
 class SensorConfig(_Model):
     """One device.
 
-    `rate_hz` is the rate of measurements (for an IMU, of its samples; a message holds `imu.samples_per_message`; for audio, of
-    its blocks). `offset_s` is added to the device's stamps to reach the reference clock, known to `offset_sigma_s`.
+    `rate_hz` is the rate of measurements (for an IMU, of its samples; a message holds `imu.samples_per_message`; for
+    audio, of its blocks). `offset_s` is added to the device's stamps to reach the reference clock, known to
+    `offset_sigma_s`.
     `log_stream` names the stream in a log when it differs from the sensor's name.
     """
 
@@ -155,7 +165,10 @@ class SensorConfig(_Model):
     @model_validator(mode="after")
     def _consistent(self) -> SensorConfig:
         if self.rate_hz > MAX_RATE_HZ[self.modality]:
-            raise _fault("rate_hz", f"{self.rate_hz:g} Hz is impossible for {self.modality} (at most {MAX_RATE_HZ[self.modality]:g})")
+            raise _fault(
+                "rate_hz",
+                f"{self.rate_hz:g} Hz is impossible for {self.modality} (at most {MAX_RATE_HZ[self.modality]:g})",
+            )
         if self.modality == "camera" and self.intrinsics is None:
             raise ValueError("a camera needs intrinsics (width, height, fx, fy, cx, cy)")
         for name in MODALITIES:
@@ -226,7 +239,10 @@ class EndpointConfig(_Model):
             return value
         if value in ("tcp://127.0.0.1", "tcp://localhost"):
             return value
-        raise ValueError("expected 'ipc', 'ipc:///ABSOLUTE/FOLDER' or 'tcp://127.0.0.1' (other hosts need keys, which this version lacks)")
+        raise ValueError(
+            "expected 'ipc', 'ipc:///ABSOLUTE/FOLDER' or 'tcp://127.0.0.1' "
+            "(other hosts need keys, which this version lacks)"
+        )
 
 
 class RecordingConfig(_Model):
@@ -263,14 +279,26 @@ class Rig(_Model):
         for name, sensor in self.sensors.items():
             if not name.replace("_", "").isalnum() or not name.islower():
                 raise _fault(f"sensors.{name}", f"sensor name {name!r}: use lower-case letters, digits and _")
-            if sensor.frame == self.base_frame and sensor.T_base_sensor.transform().matrix().tolist() != Transform.identity().matrix().tolist():
-                raise _fault(f"sensors.{name}.frame", f"frame {sensor.frame!r} is the base frame, so T_base_sensor must be the identity")
+            if (
+                sensor.frame == self.base_frame
+                and sensor.T_base_sensor.transform().matrix().tolist() != Transform.identity().matrix().tolist()
+            ):
+                raise _fault(
+                    f"sensors.{name}.frame",
+                    f"frame {sensor.frame!r} is the base frame, so T_base_sensor must be the identity",
+                )
             other = frames.setdefault(sensor.frame, name)
             if other != name and self.sensors[other].T_base_sensor != sensor.T_base_sensor:
-                raise _fault(f"sensors.{name}.frame", f"sensors {other} and {name} share the frame {sensor.frame!r} but differ in T_base_sensor")
+                raise _fault(
+                    f"sensors.{name}.frame",
+                    f"sensors {other} and {name} share the frame {sensor.frame!r} but differ in T_base_sensor",
+                )
             stream = sensor.log_stream or name
             if streams.setdefault(stream, name) != name:
-                raise _fault(f"sensors.{name}.log_stream", f"sensors {streams[stream]} and {name} both read the log stream {stream!r}")
+                raise _fault(
+                    f"sensors.{name}.log_stream",
+                    f"sensors {streams[stream]} and {name} both read the log stream {stream!r}",
+                )
         unserved = [m for m in self.fusion.modalities if all(s.modality != m for s in self.sensors.values())]
         if unserved:
             raise _fault("fusion.modalities", f"names {', '.join(unserved)}, which no sensor of this rig has")
@@ -303,7 +331,8 @@ class Rig(_Model):
         return Rig.model_validate(data)
 
 
-# ---- reading YAML with line numbers ------------------------------------------------------------------------------------
+# ---- reading YAML with line numbers
+# ------------------------------------------------------------------------------------
 
 
 class _Duplicate(Exception):
@@ -347,13 +376,17 @@ def parse_rig(text: str, source: str = "rig") -> Rig:
             _index_lines(node, (), lines)
         data = yaml.safe_load(text)
     except _Duplicate as twin:
-        raise SensorfuseError(f"{source}:{twin.line}: {twin.key}: this name stands here twice; give each its own") from None
+        raise SensorfuseError(
+            f"{source}:{twin.line}: {twin.key}: this name stands here twice; give each its own"
+        ) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{source}:{mark.line + 1}" if mark else source
         raise SensorfuseError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
     if not isinstance(data, dict):
-        raise SensorfuseError(f"{source}: a rig file is a mapping with `name` and `sensors`; this holds {type(data).__name__}")
+        raise SensorfuseError(
+            f"{source}: a rig file is a mapping with `name` and `sensors`; this holds {type(data).__name__}"
+        )
     try:
         return Rig.model_validate(data)
     except ValidationError as error:

@@ -1,8 +1,8 @@
 """The wire: multipart `[topic, msgpack header, array, array, ...]` over ZeroMQ sockets.
 
-Two topics per stream: `<stream>/meta` (header and motion signature) and `<stream>/data` (header and arrays as raw frames,
-without copies). Headers are versioned, bounded in size and schema-checked before anything is allocated; nothing is unpickled.
-A message that breaks the schema raises `WireError`; the receiver counts it and goes on.
+Two topics per stream: `<stream>/meta` (header and motion signature) and `<stream>/data` (header and arrays as raw
+frames, without copies). Headers are versioned, bounded in size and schema-checked before anything is allocated;
+nothing is unpickled. A message that breaks the schema raises `WireError`; the receiver counts it and goes on.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ MAX_HEADER_BYTES = 1 << 16
 MAX_RECORD_BYTES = 1 << 22  # ticks and fused frames
 MAX_ARRAYS = 16
 MAX_PAYLOAD_BYTES = 1 << 28
-DTYPES = frozenset(
-    np.dtype(d).str for d in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "?")
-)
+DTYPES = frozenset(np.dtype(d).str for d in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "?"))
 _EXT_ARRAY = 1
 _T = TypeVar("_T")
 
@@ -40,8 +38,9 @@ class WireError(ValueError):
 class Envelope:
     """A sample's header as it travels: the sample without its arrays, and what the publisher adds.
 
-    `boot` is the publisher's incarnation. `order` is the place in the log that a replay gives it (-1 live). `problem` says
-    why the payload is unusable ("" when sound). `signature` is what the sensor's process measured from the content.
+    `boot` is the publisher's incarnation. `order` is the place in the log that a replay gives it (-1 live). `problem`
+    says why the payload is unusable ("" when sound). `signature` is what the sensor's process measured from the
+    content.
     `duration_ns` is what the sample covers from its stamp on (IMU batch, audio block, sweep).
     """
 
@@ -63,7 +62,8 @@ class Envelope:
     end: bool = False  # the stream ends here; no payload
 
 
-# ---- values in headers ---------------------------------------------------------------------------------------------------
+# ---- values in headers
+# ---------------------------------------------------------------------------------------------------
 
 
 def _pack_default(value: Any) -> Any:
@@ -87,7 +87,9 @@ def _check_array(dtype: Any, shape: Any, nbytes: int) -> tuple[np.dtype[Any], tu
         raise WireError(f"array shape {shape!r} is not valid")
     kind = np.dtype(dtype)
     if math.prod(shape) * kind.itemsize != nbytes:
-        raise WireError(f"array of shape {shape} and dtype {dtype} needs {math.prod(shape) * kind.itemsize} bytes, got {nbytes}")
+        raise WireError(
+            f"array of shape {shape} and dtype {dtype} needs {math.prod(shape) * kind.itemsize} bytes, got {nbytes}"
+        )
     return kind, tuple(shape)
 
 
@@ -216,7 +218,8 @@ def _body(header: Any) -> Any:
     return header.get("body")
 
 
-# ---- samples -------------------------------------------------------------------------------------------------------------
+# ---- samples
+# -------------------------------------------------------------------------------------------------------------
 
 
 def envelope_of(sample: Sample, boot: int, publish_ns: int, **more: Any) -> Envelope:
@@ -269,7 +272,9 @@ def encode_data(envelope: Envelope, arrays: dict[str, NDArray[Any]]) -> list[Any
         frames.append(np.ascontiguousarray(array).data if array.size else b"")
     header = pack({"v": WIRE_VERSION, "body": envelope, "arrays": table})
     if len(header) > MAX_HEADER_BYTES:
-        raise WireError(f"{envelope.stream}: header of {len(header)} bytes exceeds {MAX_HEADER_BYTES}; is `meta` too large?")
+        raise WireError(
+            f"{envelope.stream}: header of {len(header)} bytes exceeds {MAX_HEADER_BYTES}; is `meta` too large?"
+        )
     return [f"{envelope.stream}/data".encode(), header, *frames]
 
 
@@ -305,7 +310,9 @@ def decode_data(frames: list[Any]) -> tuple[Envelope, Sample]:
     envelope = _checked_envelope(_body(header))
     table = header.get("arrays")
     if not isinstance(table, list) or len(table) != len(frames) - 2:
-        raise WireError(f"the header declares {len(table) if isinstance(table, list) else 'no'} arrays, {len(frames) - 2} came")
+        raise WireError(
+            f"the header declares {len(table) if isinstance(table, list) else 'no'} arrays, {len(frames) - 2} came"
+        )
     arrays: dict[str, NDArray[Any]] = {}
     for row, frame in zip(table, frames[2:], strict=True):
         if not isinstance(row, list) or len(row) != 3 or not isinstance(row[0], str):

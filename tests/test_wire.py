@@ -74,8 +74,8 @@ def fused_frame() -> FusedFrame:
     )  # fmt: skip
     use = StreamUse("lidar", "lidar", False, "idle", 0, 0, 0, 0.0)
     return FusedFrame(
-        7, 10**18, objects, Detections.empty(), np.zeros(6), np.full(6, np.inf), np.eye(4), [SoundEvent("siren", 0.1, 0.9)],
-        [use], "late", "", "numpy", "float64", True, "no_lidar", {"fuse": 3}, [("lidar", 1, 2, "fused")],
+        7, 10**18, objects, Detections.empty(), np.zeros(6), np.full(6, np.inf), np.eye(4), [SoundEvent("siren", 0.1,
+        0.9)], [use], "late", "", "numpy", "float64", True, "no_lidar", {"fuse": 3}, [("lidar", 1, 2, "fused")],
     )  # fmt: skip
 
 
@@ -86,8 +86,21 @@ def test_fused_frame_and_tick_round_trip() -> None:
     assert back.uses == frame.uses
     assert back.sounds == frame.sounds
     for field in dataclasses.fields(Detections):
-        assert np.array_equal(getattr(back.detections, field.name), getattr(frame.detections, field.name), equal_nan=field.name == "velocity")
-    tick = Tick(1, 2, 3, False, [StreamTick("lidar", "lidar", "ok", 1, [4], -5, 6, 7)], np.eye(4), np.zeros(6), np.full(6, np.inf))
+        assert np.array_equal(
+            getattr(back.detections, field.name),
+            getattr(frame.detections, field.name),
+            equal_nan=field.name == "velocity",
+        )
+    tick = Tick(
+        1,
+        2,
+        3,
+        False,
+        [StreamTick("lidar", "lidar", "ok", 1, [4], -5, 6, 7)],
+        np.eye(4),
+        np.zeros(6),
+        np.full(6, np.inf),
+    )
     again = decode_record(encode_record("tick", tick), Tick)
     assert again.streams == tick.streams
     assert np.array_equal(again.twist_sigma, tick.twist_sigma)

@@ -1,1 +1,4 @@
-"""Temporal alignment: stream clocks, the aligner, ego motion and the ledger. Plain state machines, no clock, socket or thread."""
+"""Temporal alignment: stream clocks, the aligner, ego motion and the ledger.
+
+Plain state machines, no clock, socket or thread.
+"""

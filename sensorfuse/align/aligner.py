@@ -1,9 +1,10 @@
 """The aligner: streams in, one tick per cadence out.
 
-Ticks come at the rig's rate from the clock, not from any sensor. A tick at `t` is emitted at the first of: every awaited stream
-is *settled* at `t`; the deadline. A stream is settled when its watermark has passed `t`, or when its newest sample is so
-near `t` that nothing nearer can come (its known minimum period says when the next may be). Streams that are silent for long
-are not awaited. Nothing is dropped without a reason: every sample that no tick chose is closed with one.
+Ticks come at the rig's rate from the clock, not from any sensor. A tick at `t` is emitted at the first of: every
+awaited stream is *settled* at `t`; the deadline. A stream is settled when its watermark has passed `t`, or when its
+newest sample is so near `t` that nothing nearer can come (its known minimum period says when the next may be).
+Streams that are silent for long are not awaited. Nothing is dropped without a reason: every sample that no tick chose
+is closed with one.
 
 A plain state machine: `push(envelope, now)`, `poll(now)`. It owns no clock, socket or thread.
 """
@@ -140,7 +141,10 @@ class Aligner:
     # ---- input
 
     def push(self, envelope: Envelope, now_ns: int, arrays: dict[str, NDArray[Any]] | None = None) -> None:
-        """Take one header (and an IMU's arrays). Unknown streams raise KeyError: the wire layer has checked the name."""
+        """Take one header (and an IMU's arrays).
+
+        Unknown streams raise KeyError: the wire layer has checked the name.
+        """
         stream = self._streams[envelope.stream]
         stream.last_push_ns = now_ns
         if envelope.end:
@@ -249,9 +253,7 @@ class Aligner:
         return self.origin_ns + k * self.period_ns
 
     def _all_settled(self, t_ns: int, now_ns: int) -> bool:
-        return all(
-            s.settled(t_ns) or s.idle(now_ns) for n, s in self._streams.items() if n in self._fused
-        )
+        return all(s.settled(t_ns) or s.idle(now_ns) for n, s in self._streams.items() if n in self._fused)
 
     def _emit(self, t_ns: int, now_ns: int, deadline_hit: bool, trigger_ns: int) -> Tick:
         streams = [self._choose(s, t_ns, now_ns) for n, s in self._streams.items() if n in self._fused]

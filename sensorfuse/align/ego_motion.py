@@ -1,12 +1,14 @@
 """Where the body is and how it moves, from gyro rates and whatever velocity the sensors give.
 
 Rotation is integrated from the gyro (midpoint rule); velocity in the base frame is a random walk corrected by measured
-velocities (radar Doppler, an INS). Position is dead-reckoned: good over the second that fusion needs, not a localisation.
+velocities (radar Doppler, an INS). Position is dead-reckoned: good over the second that fusion needs, not a
+localisation.
 """
 
 from __future__ import annotations
 
 import bisect
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +48,9 @@ class EgoMotion:
             del self._times[:stale], self._rates[:stale]
 
     def push_velocity(self, event_ns: int, velocity: Array, sigma: Array) -> None:
-        """A measured velocity (3,) of the base origin over ground in base axes, m/s; `sigma` (3,) inf where unobserved."""
+        """A measured velocity (3,) of the base origin over ground in base axes, m/s; `sigma` (3,) inf where
+        unobserved.
+        """
         if self._velocity_ns:
             self._variance = self._variance + (VELOCITY_WALK_MPS2 * max(0, event_ns - self._velocity_ns) / 1e9) ** 2
         self._velocity_ns = max(self._velocity_ns, event_ns)
@@ -91,7 +95,7 @@ class EgoMotion:
         if self._pose_ns is not None and t_ns > self._pose_ns:
             first, last = bisect.bisect_right(self._times, self._pose_ns), bisect.bisect_left(self._times, t_ns)
             knots = [self._pose_ns, *self._times[first:last], t_ns]
-            for t0, t1 in zip(knots, knots[1:], strict=False):
+            for t0, t1 in pairwise(knots):
                 step = (t1 - t0) / 1e9
                 rate, sigma = self.rate_at((t0 + t1) // 2)
                 if np.isinf(sigma).any():

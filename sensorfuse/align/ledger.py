@@ -1,8 +1,9 @@
 """The ledger: every published sample ends with exactly one reason.
 
-The aligner closes the samples that no tick chose, the fusion process those that a tick chose. What was published and never
-closed by either was lost on the way (`transport_lost`): on a socket, or inside a process that was killed. So for every stream
-the reasons add up to what was published, and `transport_lost` can be checked against the receivers' gap counters.
+The aligner closes the samples that no tick chose, the fusion process those that a tick chose. What was published and
+never closed by either was lost on the way (`transport_lost`): on a socket, or inside a process that was killed. So
+for every stream the reasons add up to what was published, and `transport_lost` can be checked against the receivers'
+gap counters.
 """
 
 from __future__ import annotations

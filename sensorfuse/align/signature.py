@@ -1,4 +1,5 @@
-"""Motion signatures: the little that a sensor's process measures from each sample, so that the aligner never needs the data.
+"""Motion signatures: the little that a sensor's process measures from each sample, so that the aligner never needs
+the data.
 
 Radar with Doppler gives the velocity of the body. The other modalities' signatures are level checks that health uses.
 """
@@ -19,7 +20,8 @@ MIN_INLIERS = 5
 def motion_signature(sample: Sample, config: SensorConfig) -> dict[str, Any]:
     """What the sample says about motion, as plain numbers.
 
-    `ego_velocity_mps` (vx, vy, vz) in base axes with `ego_velocity_sigma_mps` (inf where unobserved), from radar Doppler;
+    `ego_velocity_mps` (vx, vy, vz) in base axes with `ego_velocity_sigma_mps` (inf where unobserved), from radar
+    Doppler;
     `level` is the mean brightness of an image, the loudness of audio (rms), or the number of points of a cloud.
     """
     arrays = sample.arrays

@@ -1,8 +1,8 @@
 """From a sensor's stamps to the reference clock, and the quarantine for stamps that cannot be.
 
-The map is `event = stamp + known offset (+ correction)`. The correction is zero until the device's clock jumps for good: after
-`CONSISTENT` stamps in a row that agree with each other but not with the map, the map is re-anchored on the receive time and
-the typical delay, a new *epoch*. A single odd stamp never moves anything.
+The map is `event = stamp + offset`. The offset is the rig's known one until the device's clock jumps for good: after
+`CONSISTENT` stamps in a row that agree with each other but not with the map, the map is re-anchored on the receive
+time and the typical delay, a new *epoch*. A single odd stamp never moves anything.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class StreamClock:
     def read(self, stamp_ns: int, recv_ns: int, now_ns: int) -> ClockReading | None:
         """Map a stamp, or None when it is quarantined.
 
-        A stamp is disbelieved when it is negative, lies further ahead of `now_ns` than the larger of 2 s and 10 periods, or
-        more than 1 s behind the newest event of its stream while its receive time did not go back as well.
+        A stamp is disbelieved when it is negative, lies further ahead of `now_ns` than the larger of 2 s and 10
+        periods, or more than 1 s behind the newest event of its stream while its receive time did not go back as
+        well.
         """
         if stamp_ns < 0:
             return None

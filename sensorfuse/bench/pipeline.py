@@ -17,7 +17,8 @@ WARM_UP_TICKS = 20
 
 
 def measure(rig: Rig, duration_s: float) -> dict[str, Any]:
-    """Run a rig live and return p50, p90, p99 and max per stage in milliseconds, and the ticks published of those expected.
+    """Run a rig live and return p50, p90, p99 and max per stage in milliseconds, and the ticks published of those
+    expected.
 
     `overhead` is the pipeline's own time from the arrival of the tick's last needed sample to the fused frame, without
     encoding that happens in between and without the fusion model.
@@ -44,7 +45,8 @@ def measure(rig: Rig, duration_s: float) -> dict[str, Any]:
 
 def print_figures(figures: dict[str, Any], console: Console) -> None:
     """A table of the stages."""
-    table = Table(title=f"{figures['strategy']} at {figures['rate_hz']:g} Hz: {figures['ticks']} of {figures['ticks_expected']} ticks, ms")
+    ticks = f"{figures['ticks']} of {figures['ticks_expected']} ticks"
+    table = Table(title=f"{figures['strategy']} at {figures['rate_hz']:g} Hz: {ticks}, ms")
     for name in ("stage", "p50", "p90", "p99", "max"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for stage, row in figures["latency_ms"].items():

@@ -1,7 +1,7 @@
 """What the fusion process asks of a strategy: encode on arrival, fuse on tick.
 
-`encode` is pure: it depends on nothing but the sample, so it may run as soon as the sample arrives, in any order and on any
-thread. `fuse` runs once per tick, in tick order. Both are given to the process by `make_fuser`.
+`encode` is pure: it depends on nothing but the sample, so it may run as soon as the sample arrives, in any order and
+on any thread. `fuse` runs once per tick, in tick order. Both are given to the process by `make_fuser`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from sensorfuse.messages import Detections, Sample, SoundEvent, Tick
 class FusionResult:
     """What a strategy makes of one tick, in base_link at t_ref.
 
-    `sources` holds what the tracker is fed: detections per independent source (one per sensor for object-level fusion, one
-    in all for a learned strategy). `detections` is this tick's fused evidence. `weights` is each stream's share, summing to
-    1 over the streams used. `twist` is an estimate of the strategy's own, or None to keep the tick's.
+    `sources` holds what the tracker is fed: detections per independent source (one per sensor for object-level
+    fusion, one in all for a learned strategy). `detections` is this tick's fused evidence. `weights` is each stream's
+    share, summing to 1 over the streams used. `twist` is an estimate of the strategy's own, or None to keep the
+    tick's.
     """
 
     detections: Detections
@@ -44,7 +45,8 @@ class Fuser(Protocol):
         """Turn one sample into what `fuse` takes for its stream (features, or detections in the sensor's own time)."""
 
     def fuse(self, tick: Tick, evidence: dict[str, list[Any]]) -> FusionResult:
-        """Fuse one tick. `evidence[stream]` holds what `encode` made of `tick`'s `seqs`, in order; absent streams are left out.
+        """Fuse one tick. `evidence[stream]` holds what `encode` made of `tick`'s `seqs`, in order; absent streams are
+        left out.
 
         `dt_ns` of each stream in `tick.streams` and `tick.twist` say how far to move evidence to t_ref.
         """

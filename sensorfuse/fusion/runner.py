@@ -1,7 +1,8 @@
 """The fusion process without its sockets: encode on arrival, fuse on tick, publish one frame per tick.
 
-`add` takes samples as they come, `push_tick` takes ticks, `poll` gives the frames that are ready. A tick waits a little for the
-data of samples that it names (headers travel faster than images); then it goes without them and says so.
+`add` takes samples as they come, `push_tick` takes ticks, `poll` gives the frames that are ready. A tick waits a
+little for the data of samples that it names (headers travel faster than images); then it goes without them and says
+so.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ class FusionRunner:
         lazy: encode only what a tick names (a standby).
     """
 
-    def __init__(self, rig: Rig, fuser: Fuser, tracker: ObjectTracker, patient: bool = False, lazy: bool = False) -> None:
+    def __init__(
+        self, rig: Rig, fuser: Fuser, tracker: ObjectTracker, patient: bool = False, lazy: bool = False
+    ) -> None:
         self.rig = rig
         self.fuser = fuser
         self.tracker = tracker
@@ -91,7 +94,9 @@ class FusionRunner:
         full = (envelope.stream, *key)
         if not self.lazy:
             self._pending[full] = None
-        while len(held) > MAX_HELD or (len(held) > 1 and sample.stamp_ns - next(iter(held.values())).stamp_ns > KEEP_NS):
+        while len(held) > MAX_HELD or (
+            len(held) > 1 and sample.stamp_ns - next(iter(held.values())).stamp_ns > KEEP_NS
+        ):
             old, _ = held.popitem(last=False)
             self._pending.pop((envelope.stream, *old), None)
 
@@ -189,7 +194,9 @@ class FusionRunner:
             if values:
                 evidence[stream.stream] = values
             elif stream.seqs:
-                absent_streams[stream.stream] = "data not here in time" if self._any(absent, stream) else "encoder failed"
+                absent_streams[stream.stream] = (
+                    "data not here in time" if self._any(absent, stream) else "encoder failed"
+                )
         self._give_up(now_ns)
         model_start = time.perf_counter_ns()
         result = self.fuser.fuse(tick, evidence)
@@ -238,7 +245,11 @@ class FusionRunner:
             bound = 2 * s.sigma_ns + (0 if s.method == "window" else abs(s.dt_ns)) if used else 0
             weight = float(result.weights.get(s.stream, 0.0)) if used else 0.0
             skew = 0 if s.method == "window" else abs(s.dt_ns)
-            uses.append(StreamUse(s.stream, s.modality, used, reason, -s.dt_ns if used else 0, skew if used else 0, bound, weight))
+            uses.append(
+                StreamUse(
+                    s.stream, s.modality, used, reason, -s.dt_ns if used else 0, skew if used else 0, bound, weight
+                )
+            )
         served = {u.modality for u in uses if u.used}
         gone = [m for m in self.rig.fusion.modalities if m not in served]
         closed, self._closed = self._closed, []

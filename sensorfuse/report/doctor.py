@@ -18,7 +18,19 @@ from rich.table import Table
 
 from sensorfuse import __version__
 
-PACKAGES = ("numpy", "scipy", "numba", "pyzmq", "msgpack", "onnxruntime-gpu", "onnxruntime", "mcap", "rosbags", "av", "opencv-python-headless")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "numba",
+    "pyzmq",
+    "msgpack",
+    "onnxruntime-gpu",
+    "onnxruntime",
+    "mcap",
+    "rosbags",
+    "av",
+    "opencv-python-headless",
+)
 EXTRAS = {"torch": "train", "onnx": "train", "tensorrt": "tensorrt", "tensorrt_rtx": "rtx"}
 FIRST_PORT, LAST_PORT = 7600, 7631
 
@@ -33,9 +45,14 @@ def examine() -> dict[str, Any]:
     rows += [_package(name) for name in PACKAGES if not (name == "onnxruntime" and _version("onnxruntime-gpu"))]
     for name, extra in EXTRAS.items():
         version = _version(name.replace("_", "-")) or _version(name)
-        rows.append((name, version or "not installed", True, "" if version else f"optional: pip install 'sensorfuse[{extra}]'" ))
+        rows.append(
+            (name, version or "not installed", True, "" if version else f"optional: pip install 'sensorfuse[{extra}]'")
+        )
     rows += [_gpu(), *_engines(), _sockets(), _ports(), _disk()]
-    return {"ok": all(ok for _, _, ok, _ in rows), "findings": [dict(zip(("what", "found", "ok", "advice"), r, strict=True)) for r in rows]}
+    return {
+        "ok": all(ok for _, _, ok, _ in rows),
+        "findings": [dict(zip(("what", "found", "ok", "advice"), r, strict=True)) for r in rows],
+    }
 
 
 def print_findings(findings: dict[str, Any], console: Console) -> None:
@@ -67,7 +84,9 @@ def gpu_names() -> list[str]:
     if tool is None:
         return []
     try:
-        answer = subprocess.run([tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=10)
+        answer = subprocess.run(
+            [tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return []
     return [line.strip() for line in answer.stdout.splitlines() if line.strip()] if answer.returncode == 0 else []

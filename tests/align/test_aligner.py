@@ -45,16 +45,28 @@ def imu_arrays(n: int = 5) -> dict:
     }
 
 
-def traffic(seconds: float, lidar_delay_ms: float = 60, jitter_ms: float = 0, seed: int = 0) -> list[tuple[int, Envelope, dict | None]]:
+def traffic(
+    seconds: float, lidar_delay_ms: float = 60, jitter_ms: float = 0, seed: int = 0
+) -> list[tuple[int, Envelope, dict | None]]:
     """(arrival, header, arrays) of a camera, a LiDAR and an IMU, sorted by arrival."""
     rng = random.Random(seed)
     out = []
-    specs = {"camera": ("camera", S // 30, 30.0, 0), "lidar": ("lidar", S // 10, lidar_delay_ms, 0), "imu": ("imu", 25 * MS, 26.0, 25 * MS)}
+    specs = {
+        "camera": ("camera", S // 30, 30.0, 0),
+        "lidar": ("lidar", S // 10, lidar_delay_ms, 0),
+        "imu": ("imu", 25 * MS, 26.0, 25 * MS),
+    }
     for stream, (modality, period, delay, duration) in specs.items():
         for k in range(int(seconds * S // period)):
             stamp = T0 + k * period
             recv = stamp + round((delay + rng.random() * jitter_ms) * MS)
-            out.append((recv, header(stream, modality, k, stamp, recv, duration_ns=duration), imu_arrays() if modality == "imu" else None))
+            out.append(
+                (
+                    recv,
+                    header(stream, modality, k, stamp, recv, duration_ns=duration),
+                    imu_arrays() if modality == "imu" else None,
+                )
+            )
     return sorted(out, key=lambda m: m[0])
 
 
@@ -131,7 +143,10 @@ def test_dead_stream_never_withholds_a_tick(rig: Rig) -> None:
 def test_any_subset_from_the_start(rig: Rig, alive: str | None) -> None:
     ticks = drive(Aligner(rig, T0), [m for m in traffic(2) if m[1].stream == alive], T0 + 2 * S)
     assert len(ticks) >= 20
-    assert all({s.stream for s in t.streams if s.status == "missing"} == {"camera", "lidar", "imu"} - {alive} for t in ticks[2:])
+    assert all(
+        {s.stream for s in t.streams if s.status == "missing"} == {"camera", "lidar", "imu"} - {alive}
+        for t in ticks[2:]
+    )
 
 
 def test_deadline_emits_a_partial_set(rig: Rig) -> None:

@@ -24,7 +24,9 @@ def test_reasons_add_up_to_published_in_any_order(closings: list, published: int
     assert sum(counts.values()) == ledger.published("lidar")
     for reason in LEDGER_REASONS:
         given_reason = sum(r == reason for r in first.values())
-        assert counts[reason] - given_reason == (ledger.published("lidar") - len(first) if reason == "transport_lost" else 0)
+        assert counts[reason] - given_reason == (
+            ledger.published("lidar") - len(first) if reason == "transport_lost" else 0
+        )
 
 
 def test_what_nobody_closed_is_lost() -> None:

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from sensorfuse.nodes.launch import check_log, execute
+from sensorfuse.nodes.supervisor import Outage, RunPlan, Supervisor
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.log import read_frames
-from sensorfuse.nodes.launch import check_log, execute
-from sensorfuse.nodes.supervisor import Outage, RunPlan, Supervisor
 from sensorfuse.rig import Rig, parse_rig
 
 
@@ -48,12 +48,14 @@ def test_replay_at_a_rate_survives_its_player(small_rig: Rig, simulated_log: Pat
 
 def test_a_death_in_a_deterministic_replay_is_an_error(small_rig: Rig, simulated_log: Path, tmp_path: Path) -> None:
     with pytest.raises(SensorfuseError, match="'lidar' died"):
-        Supervisor(plan(small_rig, simulated_log, tmp_path, rate=1.0, deterministic=True, outages=(Outage("lidar", 1.0),))).run()
+        Supervisor(
+            plan(small_rig, simulated_log, tmp_path, rate=1.0, deterministic=True, outages=(Outage("lidar", 1.0),))
+        ).run()
 
 
 def test_a_stream_that_the_log_lacks(small_rig: Rig, simulated_log: Path, tmp_path: Path) -> None:
     rig = parse_rig(small_rig.to_yaml().replace("  lidar:\n    modality", "  roof_lidar:\n    modality"))
-    with pytest.raises(SensorfuseError, match="roof_lidar.*lacks.*it has"):
+    with pytest.raises(SensorfuseError, match=r"roof_lidar.*lacks.*it has"):
         plan(rig, simulated_log, tmp_path)
     start_ns, _ = check_log(simulated_log, rig, allow_missing=True)
     outcome = Supervisor(RunPlan(rig, "replay", tmp_path, log=simulated_log, log_start_ns=start_ns, rate=None)).run()

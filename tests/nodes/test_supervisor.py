@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from sensorfuse.nodes.recorder import log_parts
+from sensorfuse.nodes.supervisor import Outage, Outcome, RunPlan, Supervisor
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.log import read_frames
-from sensorfuse.nodes.recorder import log_parts
-from sensorfuse.nodes.supervisor import Outage, Outcome, RunPlan, Supervisor
 from sensorfuse.rig import Rig
 
 

@@ -1,0 +1,187 @@
+"""The fusion runner: encode on arrival, wait a little, go without, and close every sample that a tick named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sensorfuse.fusion.fuser import FusionResult
+from sensorfuse.fusion.runner import DATA_WAIT_NS, KEEP_NS, FusionRunner
+from sensorfuse.messages import Detections, Sample, StreamTick, Tick
+from sensorfuse.rig import Rig, parse_rig
+from sensorfuse.wire import Envelope, envelope_of
+
+MS = 1_000_000
+
+RIG = """
+name: r
+sensors:
+  lidar: {modality: lidar, rate_hz: 10, frame: l, T_base_sensor: {}}
+  radar: {modality: radar, rate_hz: 10, frame: r, T_base_sensor: {}}
+fusion: {modalities: [lidar, radar]}
+"""
+
+
+class RecordingFuser:
+    """Encodes a sample to its seq; remembers what it was asked to fuse."""
+
+    strategy, model, engine, precision = "test", "m1", "none", "float64"
+
+    def __init__(self) -> None:
+        self.encoded: list[int] = []
+        self.asked: list[dict[str, list[Any]]] = []
+
+    def encode(self, sample: Sample) -> int:
+        if sample.meta.get("bad"):
+            raise RuntimeError("cannot")
+        self.encoded.append(sample.seq)
+        return sample.seq
+
+    def fuse(self, tick: Tick, evidence: dict[str, list[Any]]) -> FusionResult:
+        self.asked.append(evidence)
+        return FusionResult(Detections.empty(), {}, weights={s: 1.0 / len(evidence) for s in evidence})
+
+
+class QuietTracker:
+    def update(self, *_: object) -> Detections:
+        return Detections.empty()
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return parse_rig(RIG)
+
+
+def runner_of(rig: Rig, **more: Any) -> tuple[FusionRunner, RecordingFuser]:
+    fuser = RecordingFuser()
+    return FusionRunner(rig, fuser, QuietTracker(), **more), fuser  # type: ignore[arg-type]
+
+
+def sample(stream: str, seq: int, **meta: object) -> tuple[Envelope, Sample]:
+    modality = "lidar" if stream == "lidar" else "radar"
+    made = Sample(stream, modality, seq, seq * 100 * MS, seq * 100 * MS, "f", {}, dict(meta))
+    return envelope_of(made, 1, 0), made
+
+
+def tick(tick_id: int, **seqs: list[int]) -> Tick:
+    streams = [
+        StreamTick(
+            s,
+            "lidar" if s == "lidar" else "radar",
+            "ok" if seqs.get(s) else "idle",
+            1,
+            seqs.get(s, []),
+            -5 * MS,
+            2 * MS,
+        )
+        for s in ("lidar", "radar")
+    ]
+    return Tick(tick_id, tick_id * 100 * MS, 0, False, streams, np.eye(4), np.zeros(6), np.ones(6))
+
+
+def test_encodes_on_arrival_and_fuses_what_the_tick_names(rig: Rig) -> None:
+    runner, fuser = runner_of(rig)
+    for seq in range(3):
+        runner.add(*sample("lidar", seq), now_ns=0)
+    assert runner.encode_next()
+    assert fuser.encoded == [2], "the newest first"
+    runner.push_tick(tick(0, lidar=[1]), 0)
+    made = runner.poll(0)
+    assert made is not None
+    frame, _ = made
+    assert fuser.asked == [{"lidar": [1]}]
+    assert frame.mode == "no_radar"
+    uses = {u.stream: u for u in frame.uses}
+    assert uses["lidar"].used
+    assert uses["lidar"].age_ns == 5 * MS
+    assert uses["lidar"].bound_ns == 2 * 2 * MS + 5 * MS
+    assert (uses["radar"].used, uses["radar"].reason) == (False, "idle")
+    assert frame.dispositions == [("lidar", 1, 1, "fused")]
+
+
+def test_waits_for_data_then_goes_without_and_says_so(rig: Rig) -> None:
+    runner, _ = runner_of(rig)
+    runner.push_tick(tick(0, lidar=[4]), 0)
+    assert runner.poll(DATA_WAIT_NS - 1) is None
+    made = runner.poll(DATA_WAIT_NS)
+    assert made is not None
+    assert {u.stream: u.reason for u in made[0].uses}["lidar"] == "data not here in time"
+    assert made[0].dispositions == []
+    assert runner.close_remaining() == [("lidar", 1, 4, "transport_lost")]
+
+
+def test_patient_runner_waits_for_ever(rig: Rig) -> None:
+    runner, _ = runner_of(rig, patient=True)
+    runner.push_tick(tick(0, lidar=[4]), 0)
+    assert runner.poll(10**15) is None
+    runner.add(*sample("lidar", 4), now_ns=0)
+    assert runner.poll(0) is not None
+
+
+def test_data_that_comes_after_its_tick_is_late_and_lost_data_is_lost(rig: Rig) -> None:
+    runner, _ = runner_of(rig)
+    runner.push_tick(tick(0, lidar=[4], radar=[9]), 0)
+    assert runner.poll(DATA_WAIT_NS) is not None
+    runner.add(*sample("lidar", 4), now_ns=DATA_WAIT_NS)
+    runner.push_tick(tick(1), 2 * KEEP_NS)
+    made = runner.poll(2 * KEEP_NS)
+    assert made is not None
+    assert sorted(made[0].dispositions) == [("lidar", 1, 4, "late"), ("radar", 1, 9, "transport_lost")]
+
+
+def test_failing_encoder_stops_nothing_and_is_told(rig: Rig) -> None:
+    runner, fuser = runner_of(rig)
+    runner.add(*sample("lidar", 0, bad=True), now_ns=0)
+    runner.add(*sample("radar", 0), now_ns=0)
+    runner.push_tick(tick(0, lidar=[0], radar=[0]), 0)
+    made = runner.poll(0)
+    assert made is not None
+    assert fuser.asked == [{"radar": [0]}]
+    assert {d[0]: d[3] for d in made[0].dispositions} == {"lidar": "corrupt", "radar": "fused"}
+    assert "cannot" in runner.failures[0]
+
+
+def test_a_sample_used_twice_is_fused_once_in_the_ledger(rig: Rig) -> None:
+    runner, _ = runner_of(rig)
+    runner.add(*sample("lidar", 0), now_ns=0)
+    closed = []
+    for k in range(2):
+        runner.push_tick(tick(k, lidar=[0]), 0)
+        made = runner.poll(0)
+        assert made is not None
+        closed += made[0].dispositions
+    assert closed == [("lidar", 1, 0, "fused")]
+
+
+def test_repeated_and_fused_ticks_are_skipped(rig: Rig) -> None:
+    runner, _ = runner_of(rig)
+    for k in (0, 1, 1, 0, 2):
+        runner.push_tick(tick(k), 0)
+    assert runner.backlog == 3
+    runner.skip_to(1)
+    made = runner.poll(0)
+    assert made is not None
+    assert made[0].tick_id == 2
+
+
+def test_standby_encodes_nothing_until_a_tick_needs_it(rig: Rig) -> None:
+    runner, fuser = runner_of(rig, lazy=True)
+    for seq in range(5):
+        runner.add(*sample("lidar", seq), now_ns=0)
+    assert not runner.encode_next()
+    runner.push_tick(tick(0, lidar=[3]), 0)
+    assert runner.poll(0) is not None
+    assert fuser.encoded == [3]
+
+
+def test_memory_is_bounded(rig: Rig) -> None:
+    runner, _ = runner_of(rig)
+    for seq in range(2000):
+        runner.add(*sample("lidar", seq), now_ns=0)
+    held = runner._held["lidar"]
+    assert len(held) <= 256
+    span = next(reversed(held.values())).stamp_ns - next(iter(held.values())).stamp_ns
+    assert span <= KEEP_NS
+    assert len(runner._pending) <= len(held)

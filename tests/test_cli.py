@@ -1,0 +1,98 @@
+"""The command line as a user meets it: help with examples, clear errors, never a stack trace."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMANDS = ["run", "replay", "record", "info", "convert", "demo", "doctor", "bench"]
+
+
+def sensorfuse(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "sensorfuse.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=cwd,
+        env=environment,
+    )
+
+
+def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in result.stderr, f"{word!r} not in {result.stderr!r}"
+
+
+def test_help_lists_every_command_and_each_has_an_example() -> None:
+    listing = sensorfuse("--help").stdout
+    for command in COMMANDS:
+        assert command in listing
+        if command != "bench":
+            assert "Example: sensorfuse" in sensorfuse(command, "--help").stdout
+    assert "Example: sensorfuse bench" in sensorfuse("bench", "pipeline", "--help").stdout
+
+
+def test_version_and_doctor() -> None:
+    assert sensorfuse("--version").stdout.startswith("sensorfuse 0.")
+    result = sensorfuse("doctor")
+    assert result.returncode == 0
+    assert "onnxruntime" in result.stdout
+
+
+def test_a_workspace_with_folders_of_the_same_names(tmp_path: Path) -> None:
+    for name in ("nodes", "deploy", "calib", "tests"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('the wrong package')")
+    assert sensorfuse("doctor", cwd=tmp_path).returncode == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "sensorfuse.nodes.camera", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", ["info", "replay"])
+def test_logs_that_are_none(tmp_path: Path, command: str) -> None:
+    (tmp_path / "empty.mcap").touch()
+    (tmp_path / "notes.txt").write_text("no log")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "readme.md").write_text("x")
+    (tmp_path / "broken.mcap").write_bytes(b"\x89MCAP0\r\n" + os.urandom(3000))
+    (tmp_path / "broken.bag").write_bytes(b"#ROSBAG V2.0\n" + os.urandom(3000))
+    for name in ("empty.mcap", "notes.txt", "folder", "broken.mcap", "broken.bag", "absent.mcap"):
+        extra = ["--rig", "synthetic", "--out", str(tmp_path / "out")] if command == "replay" else []
+        refused(sensorfuse(command, str(tmp_path / name), *extra), name)
+
+
+def test_bad_options(tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    refused(sensorfuse("run", "nonesuch", *out), "nonesuch", "synthetic")
+    refused(sensorfuse("run", "synthetic", "--strategy", "magic", *out), "magic", "late")
+    (tmp_path / "rig.yaml").write_text("name: x\nsensors:\n  cam:\n    modalty: camera\n")
+    refused(sensorfuse("run", str(tmp_path / "rig.yaml"), *out), "rig.yaml:4", "modalty", "unknown key")
+    (tmp_path / "file").touch()
+    refused(sensorfuse("run", "synthetic", "--out", str(tmp_path / "file" / "out")), "--out")
+
+
+def test_rig_that_names_a_stream_the_log_lacks(data_dir: Path, tmp_path: Path) -> None:
+    result = sensorfuse("replay", str(data_dir / "euroc"), "--rig", "radiate", "--out", str(tmp_path))
+    refused(result, "lacks", "it has")
+
+
+def test_bad_rate(data_dir: Path, tmp_path: Path) -> None:
+    refused(
+        sensorfuse("replay", str(data_dir / "euroc"), "--rig", "euroc", "--rate", "fast", "--out", str(tmp_path)),
+        "--rate",
+        "max",
+    )
