@@ -100,27 +100,26 @@ class _Sensor:
             raise SensorfuseError(
                 f"rig {process.rig.name!r} has no `sim` block, so its sensors need `--source player` and a log"
             )
-        SimulatedRig(process.rig, epoch_ns=0).sample(self.stream, 0)  # compile and cache before time counts
+        sim = SimulatedRig(process.rig, epoch_ns=0)
+        sim.sample(self.stream, 0)  # compile and cache before time counts
         process.wait_for_start(self._subscribed)
-        for sample in self._paced():
+        for sample in self._paced(sim):
             self.publish(sample)
         self._finish()
 
-    def _paced(self) -> Iterator[Sample]:
+    def _paced(self, sim: SimulatedRig) -> Iterator[Sample]:
         """Samples when they are due, made ahead of time; those whose time has passed are never made."""
         process = self.process
         clock = process.clock
-        scenario = SimulatedRig(process.rig, epoch_ns=0)
         epoch = process.control.start.get("epoch_ns")
         if epoch is None:  # alone: an epoch that every process finds for itself
-            period = round(scenario.duration_s * 1e9)
+            period = round(sim.duration_s * 1e9)
             epoch = clock.now_ns() // period * period
-        sim = SimulatedRig(process.rig, epoch_ns=epoch)
-        k = self._first_due(sim, clock.now_ns())
+        k = self._first_due(sim, clock.now_ns() - epoch)
         seq = 0
         while process.running:
             sample = sim.sample(self.stream, k)
-            due = sim.due_ns(self.stream, k)
+            due = epoch + sim.due_ns(self.stream, k)
             while process.running and (wait := clock.host_delay_s(due)) > 0:
                 process.beat(self._status)
                 time.sleep(min(wait, 0.05))
@@ -128,18 +127,20 @@ class _Sensor:
                 return
             process.beat(self._status)
             sample.seq = seq
+            sample.stamp_ns += epoch
             sample.recv_ns = clock.now_ns()
             yield sample
             seq += 1
             k += 1
-            if sim.due_ns(self.stream, k) < clock.now_ns() - 2 * self.config.period_ns:
-                k = self._first_due(sim, clock.now_ns())  # the machine was too slow: go on with what is due now
+            if epoch + sim.due_ns(self.stream, k) < clock.now_ns() - 2 * self.config.period_ns:
+                k = self._first_due(sim, clock.now_ns() - epoch)  # the machine was too slow: go on with what is due
 
-    def _first_due(self, sim: SimulatedRig, now_ns: int) -> int:
-        guess = max(0, (now_ns - sim.due_ns(self.stream, 0)) // self.config.period_ns)
-        while sim.due_ns(self.stream, guess) < now_ns:
-            guess += 1
-        return int(guess)
+    def _first_due(self, sim: SimulatedRig, elapsed_ns: int) -> int:
+        """The first message that is due no earlier than `elapsed_ns` after the scenario's beginning."""
+        k = max(0, (elapsed_ns - sim.due_ns(self.stream, 0)) // self.config.period_ns)
+        while sim.due_ns(self.stream, k) < elapsed_ns:
+            k += 1
+        return int(k)
 
     # ---- player
 

@@ -202,7 +202,12 @@ class Supervisor:
         self.stop_requested = True
 
     def _now_ns(self) -> int:
-        return self._clock.now_ns() if self._clock else time.monotonic_ns() + self._offset_ns
+        """Now, on the clock of the ticks' reference times."""
+        if self._clock is None:
+            return time.monotonic_ns() + self._offset_ns
+        if self._clock.kind == "log":
+            return int(self.children["player"].status.get("log_now_ns", 0)) or self._origin_ns
+        return self._clock.now_ns()
 
     def _event(self, process: str, what: str) -> None:
         self.events.append(Event(self._now_ns(), process, what))

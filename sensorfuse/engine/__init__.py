@@ -1,0 +1,1 @@
+"""Running compiled networks: named arrays in, named arrays out."""

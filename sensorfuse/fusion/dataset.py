@@ -1,0 +1,219 @@
+"""Training data from the synthetic rig: small arrays per tick, one shard per simulated world.
+
+    python -m sensorfuse.fusion.dataset --out /tmp/fusion_data --worlds 60 --ticks 50
+
+Worlds are (scenario, seed) pairs; the last ones are held out whole. Ticks lie at random times of a lap; now and then a
+sensor's sample is one or two periods old, as it is when the newest one was lost. Samples go through the same
+preprocessing as at run time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensorfuse.errors import SensorfuseError
+from sensorfuse.fusion.learned import SPATIAL, VX_UNIT_MPS, measurement_middle_ns
+from sensorfuse.fusion.preprocess import INPUT_SHAPES, Preprocessor, small_image
+from sensorfuse.fusion.warp import planar_motion
+from sensorfuse.messages import MODALITIES, SOUND_CLASSES, Detections, Modality, Sample, StreamTick, Tick, Truth
+from sensorfuse.rig import Rig, shipped_rig
+from sensorfuse.sim import SimulatedRig
+
+WINDOW = 2
+"""Messages of IMU and audio that make one example's window."""
+STALE_CHANCE = 0.2
+TWIST_NOISE = np.array([0.3, 0.1, 0.05, 0.005, 0.005, 0.01])
+"""One sigma of what is added to the true twist that moves the maps: m/s and rad/s."""
+MIN_ECHOES = 3
+
+
+def event_ns(sample: Sample, rig: Rig) -> int:
+    """When a sample happened, on the reference clock, as the aligner has it."""
+    return sample.stamp_ns + rig.sensors[sample.stream].offset_ns
+
+
+class Sampler:
+    """What the aligner would choose from a simulated world's streams."""
+
+    def __init__(self, world: SimulatedRig, rig: Rig) -> None:
+        self.world, self.rig = world, rig
+        self._first = {n: event_ns(world.sample(n, 0), rig) for n in rig.fused_streams()}
+
+    def samples(self, t_ns: int, rng: np.random.Generator, stale_chance: float = 0.0) -> dict[str, list[Sample]]:
+        """What a tick at `t_ns` would hold of each fused stream: the nearest sample, or the last two of a window.
+
+        With `stale_chance`, camera, LiDAR and radar are one or two messages older than that.
+        """
+        out: dict[str, list[Sample]] = {}
+        for stream, first_ns in self._first.items():
+            place = (t_ns - first_ns) / self.rig.sensors[stream].period_ns
+            if self.rig.sensors[stream].modality in SPATIAL:
+                k = round(place) - (int(rng.integers(1, 3)) if rng.random() < stale_chance else 0)
+                out[stream] = [self.world.sample(stream, max(k, 0))]
+            else:
+                k = int(np.floor(place))
+                out[stream] = [self.world.sample(stream, max(k - n, 0)) for n in reversed(range(WINDOW))]
+        return out
+
+
+def ideal_tick(rig: Rig, t_ns: int, samples: dict[str, list[Sample]], truth: Truth, tick_id: int = 0) -> Tick:
+    """The tick an aligner with perfect clocks and ego motion would make of these samples."""
+    streams = [
+        StreamTick(n, rig.sensors[n].modality, "ok", seqs=[s.seq for s in got], dt_ns=event_ns(got[-1], rig) - t_ns)
+        for n, got in samples.items()
+    ]
+    twist = np.zeros(6) if truth.twist is None else truth.twist
+    pose = np.eye(4) if truth.pose is None else truth.pose
+    return Tick(tick_id, t_ns, t_ns, False, streams, pose, twist, np.full(6, 0.05))
+
+
+def visible_objects(world: SimulatedRig, t_ns: int) -> NDArray[np.bool_]:
+    """Which objects of the truth at `t_ns` some ideal LiDAR rays meet, so that a sensor can be asked for them (N,)."""
+    return np.asarray(world.visible(t_ns) >= MIN_ECHOES)
+
+
+class Shard:
+    """Collects the ticks of one world and writes them as one file."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.preprocess = Preprocessor(rig)
+        self.rows: dict[str, list[Any]] = {}
+
+    def add(
+        self, samples: dict[str, list[Sample]], t_ns: int, truth: Truth, visible: NDArray[np.bool_], noise: Any
+    ) -> None:
+        assert truth.twist is not None
+        twist = truth.twist + noise
+        present = np.zeros(len(MODALITIES), np.float32)
+        warp = np.zeros((len(SPATIAL), 4), np.float32)
+        warp[:, 0] = 1
+        row: dict[str, Any] = {}
+        for stream, got in samples.items():
+            modality: Modality = self.rig.sensors[stream].modality
+            if modality in row:
+                continue  # the first sensor of a modality teaches its encoder
+            present[MODALITIES.index(modality)] = 1
+            if modality in SPATIAL:
+                inputs = self.preprocess.inputs(got[-1])
+                dt_ns = event_ns(got[-1], self.rig) + measurement_middle_ns(got[-1]) - t_ns
+                warp[SPATIAL.index(modality)] = planar_motion(twist, dt_ns)
+                if modality == "camera":
+                    row["camera"], self.lift = small_image(got[-1]), inputs["lift"]
+                else:
+                    row[modality] = inputs["bev"].astype(np.float16)
+            else:
+                name = next(iter(INPUT_SHAPES[modality]))
+                row[modality] = np.stack([self.preprocess.inputs(s)[name] for s in got])
+        sounds = np.zeros((len(SOUND_CLASSES), 2), np.float32)
+        for k, name in enumerate(SOUND_CLASSES):
+            azimuths = [e.azimuth_rad for e in truth.sounds if e.name == name]
+            if azimuths:  # from several places at once: heard, but no one direction is right
+                sounds[k] = 1, azimuths[0] if len(azimuths) == 1 else np.nan
+        objects = truth.objects
+        row |= {
+            "present": present,
+            "warp": warp,
+            "sounds": sounds,
+            "count": len(objects),
+            "motion": np.array([truth.twist[0] / VX_UNIT_MPS, truth.twist[5]], np.float32),
+            "class_id": objects.class_id,
+            "center": objects.center,
+            "size": objects.size,
+            "yaw": objects.yaw,
+            "velocity": objects.velocity,
+            "visible": visible,
+        }
+        for name, value in row.items():
+            self.rows.setdefault(name, []).append(value)
+
+    def write(self, path: Path) -> None:
+        ragged = ("class_id", "center", "size", "yaw", "velocity", "visible")
+        arrays = {n: np.concatenate(v) if n in ragged else np.stack(v) for n, v in self.rows.items()}
+        partial = path.with_suffix(".partial.npz")
+        np.savez(partial, lift=self.lift, **arrays)  # type: ignore[arg-type]
+        partial.rename(path)
+
+
+def make_shard(rig: Rig, scenario: str, seed: int, ticks: int, path: Path) -> None:
+    """Simulate one world and write `ticks` of it. The shard depends on nothing but the arguments."""
+    world = SimulatedRig(rig, scenario=scenario, seed=seed)
+    sampler = Sampler(world, rig)
+    rng = np.random.default_rng([seed, *scenario.encode()])
+    shard = Shard(rig)
+    for n in range(ticks):
+        t_ns = world.epoch_ns + round((1.0 + (n + rng.random()) * world.duration_s / ticks) * 1e9)
+        samples = sampler.samples(t_ns, rng, STALE_CHANCE)
+        noise = rng.standard_normal(6) * TWIST_NOISE
+        shard.add(samples, t_ns, world.truth(t_ns), visible_objects(world, t_ns), noise)
+    shard.write(path)
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """What a data folder holds: `training` and `held_out` shard names, and how they were made.
+
+    Raises:
+        SensorfuseError: there is no data, or it is incomplete.
+    """
+    try:
+        index: dict[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SensorfuseError(
+            f"{folder}: no training data here; make it with `python -m sensorfuse.fusion.dataset --out {folder}`"
+        ) from None
+    missing = [s for part in ("training", "held_out") for s in index.get(part, []) if not (folder / s).exists()]
+    if missing or not index.get("training") or not index.get("held_out"):
+        raise SensorfuseError(
+            f"{folder}: training data is incomplete ({', '.join(missing[:3]) or 'no shards'}); make it again"
+        )
+    return index
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command; see the module's text."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sensorfuse.fusion.dataset", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rig", default="synthetic", help="a shipped rig with a simulated world")
+    parser.add_argument("--scenario", action="append", help="may be repeated; default: the rig's own")
+    parser.add_argument("--worlds", type=int, default=40, help="per scenario")
+    parser.add_argument("--held-out", type=int, default=4, help="of them, per scenario")
+    parser.add_argument("--ticks", type=int, default=40, help="per world")
+    parser.add_argument("--seed", type=int, default=1000, help="of the first world")
+    given = parser.parse_args(arguments)
+    rig = shipped_rig(given.rig)
+    scenarios = given.scenario or [rig.sim.scenario if rig.sim else "town"]
+    given.out.mkdir(parents=True, exist_ok=True)
+    worlds = [(s, given.seed + k) for k in range(given.worlds) for s in scenarios]
+    index: dict[str, Any] = {
+        "rig": rig.name,
+        "scenarios": scenarios,
+        "seeds": [given.seed, given.seed + given.worlds - 1],
+        "ticks_per_world": given.ticks,
+        "training": [],
+        "held_out": [],
+    }
+    started = time.monotonic()
+    for n, (scenario, seed) in enumerate(worlds):
+        name = f"{scenario}_{seed}.npz"
+        if not (given.out / name).exists():
+            make_shard(rig, scenario, seed, given.ticks, given.out / name)
+        index["training" if seed < given.seed + given.worlds - given.held_out else "held_out"].append(name)
+        left = (time.monotonic() - started) / (n + 1) * (len(worlds) - n - 1)
+        print(f"\rworld {n + 1}/{len(worlds)}, {left / 60:.1f} min left ", end="", file=sys.stderr, flush=True)
+    (given.out / "index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    print(file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""A learned strategy at run time: encoders and fusion network by ONNX Runtime, everything else in numpy. No torch.
+
+`encode` runs a sensor's encoder when its sample arrives. `fuse` moves each feature map to the tick by the robot's own
+motion, says which modalities are present, and runs one network, the same for every subset of sensors.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensorfuse.engine.onnxruntime import OnnxRuntimeEngine
+from sensorfuse.errors import SensorfuseError
+from sensorfuse.fusion.decode import DecodeConfig, decode_boxes, decode_sounds
+from sensorfuse.fusion.fuser import FusionResult
+from sensorfuse.fusion.grid import GRID
+from sensorfuse.fusion.preprocess import Preprocessor
+from sensorfuse.fusion.sound import direction_observable
+from sensorfuse.fusion.warp import planar_motion, warp_map
+from sensorfuse.messages import MODALITIES, Detections, Modality, Sample, StreamTick, Tick
+from sensorfuse.rig import AudioConfig, Rig
+
+FEATURE_WIDTH = 24
+SPATIAL: tuple[Modality, ...] = ("camera", "lidar", "radar")
+VX_UNIT_MPS = 10.0
+MOTION_INDEX = (0, 5)
+"""Which entries of a twist the network estimates: vx and the yaw rate."""
+
+
+@dataclass
+class Encoded:
+    """Features of one sample: a map (C, X, Y) or a vector (C,). `middle_ns`: mean time of the measurement after its
+    stamp.
+    """
+
+    features: NDArray[np.float32]
+    middle_ns: int = 0
+
+
+def weights_folder() -> Path:
+    """Where the shipped networks lie."""
+    return Path(str(resources.files("sensorfuse.fusion.weights")))
+
+
+def measurement_middle_ns(sample: Sample) -> int:
+    """Mean time of a LiDAR sweep's points after its stamp, where it has per-point times; else 0."""
+    times = sample.arrays.get("time_ns") if sample.modality == "lidar" else None
+    return 0 if times is None or not len(times) else int(times.mean())
+
+
+class LearnedFusion:
+    """One learned strategy on one rig; implements `Fuser`.
+
+    Args:
+        rig: which sensors there are, and how many threads to use.
+        strategy: a learned row of the strategy table.
+        weights: folder with the networks, default the shipped ones.
+
+    Raises:
+        SensorfuseError: a network or its description is missing or unreadable.
+    """
+
+    def __init__(self, rig: Rig, strategy: str, weights: Path | None = None) -> None:
+        folder = weights or weights_folder()
+        card = _read_card(folder / f"{strategy}.json", strategy)
+        self.rig = rig
+        self.strategy = strategy
+        self._preprocess = Preprocessor(rig)
+        threads = rig.fusion.threads
+        fused = [rig.sensors[n].modality for n in rig.fused_streams()]
+        self._encoders = {m: OnnxRuntimeEngine(folder / f"{m}.onnx", threads) for m in MODALITIES if m in fused}
+        self._fusion = OnnxRuntimeEngine(folder / f"{strategy}.onnx", threads)
+        for engine in (*self._encoders.values(), self._fusion):
+            engine.warm_up()
+        self.engine = self._fusion.name
+        self.precision = self._fusion.precision
+        self.model = f"{strategy}-{self._fusion.digest[:12]}"
+        self._config = DecodeConfig(tuple(card["score_thresholds"]), sound_threshold=card["sound_threshold"])
+        self._sigma_floor = np.array([card["motion_rms"]["vx_mps"], card["motion_rms"]["yaw_rate_radps"]])
+        self._directional = any(
+            direction_observable(np.array((s.audio or AudioConfig()).microphones_m), s.T_base_sensor.transform())
+            for s in rig.sensors.values()
+            if s.modality == "audio"
+        )
+        shape = (FEATURE_WIDTH, GRID.cells, GRID.cells)
+        self._blank = {m: np.zeros(shape if m in SPATIAL else (FEATURE_WIDTH,), np.float32) for m in MODALITIES}
+
+    def encode(self, sample: Sample) -> Encoded:
+        """Preprocessing and the encoder of the sample's modality."""
+        inputs = self._preprocess.inputs(sample)
+        features = self._encoders[sample.modality].run({name: array[None] for name, array in inputs.items()})[
+            "features"
+        ][0]
+        return Encoded(features, measurement_middle_ns(sample))
+
+    def fuse(self, tick: Tick, evidence: dict[str, list[Encoded]]) -> FusionResult:
+        """Fuse one tick from whatever evidence there is; with none, nothing is detected."""
+        by_modality: dict[Modality, list[str]] = {m: [] for m in MODALITIES}
+        moved: dict[str, NDArray[np.float32]] = {}
+        for stream in tick.streams:
+            if evidence.get(stream.stream):
+                moved[stream.stream] = self._at_tick(stream, tick, evidence[stream.stream])
+                by_modality[stream.modality].append(stream.stream)
+        if not moved:
+            return FusionResult(Detections.empty(), {"fusion": Detections.empty()})
+        inputs: dict[str, NDArray[np.float32]] = {"present": np.zeros((1, len(MODALITIES)), np.float32)}
+        for m, modality in enumerate(MODALITIES):
+            maps = [moved[s] for s in by_modality[modality]]
+            inputs["present"][0, m] = float(bool(maps))
+            merged = (
+                np.maximum.reduce(maps) if modality in SPATIAL and maps else np.mean(maps, axis=0) if maps else None
+            )
+            inputs[modality] = (self._blank[modality] if merged is None else merged)[None]
+        out = self._fusion.run(inputs)
+        detections = decode_boxes(out["heat"][0], out["box"][0], self._config)
+        weights = {
+            s: float(out["weights"][0, m]) / len(by_modality[modality])
+            for m, modality in enumerate(MODALITIES)
+            for s in by_modality[modality]
+        }
+        total = sum(weights.values()) or 1.0
+        twist, sigma = self._motion(tick, out["motion"][0])
+        return FusionResult(
+            detections=detections,
+            sources={"fusion": detections},
+            weights={s: w / total for s, w in weights.items()},
+            sounds=decode_sounds(out["sound"][0], self._directional, self._config) if by_modality["audio"] else [],
+            twist=twist,
+            twist_sigma=sigma,
+        )
+
+    def _at_tick(self, stream: StreamTick, tick: Tick, evidence: list[Encoded]) -> NDArray[np.float32]:
+        """One stream's features at t_ref: its newest map, moved; or the mean of its vectors."""
+        if stream.modality not in SPATIAL:
+            return np.mean([e.features for e in evidence], axis=0, dtype=np.float32)
+        newest = evidence[-1]
+        return warp_map(newest.features, planar_motion(tick.twist, stream.dt_ns + newest.middle_ns))
+
+    def _motion(self, tick: Tick, motion: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The tick's twist, with vx and yaw rate combined with the network's by their inverse variances."""
+        twist, sigma = tick.twist.copy(), tick.twist_sigma.copy()
+        estimate = np.array([motion[0] * VX_UNIT_MPS, motion[1]], dtype=np.float64)
+        spread = np.maximum(np.exp(motion[2:4].astype(np.float64)) * [VX_UNIT_MPS, 1.0], self._sigma_floor)
+        for k, value, own in zip(MOTION_INDEX, estimate, spread, strict=True):
+            if not np.isfinite(sigma[k]):
+                twist[k], sigma[k] = value, own
+            else:
+                known, new = 1 / max(sigma[k], 1e-6) ** 2, 1 / own**2
+                twist[k] = (twist[k] * known + value * new) / (known + new)
+                sigma[k] = (known + new) ** -0.5
+        return twist, sigma
+
+
+def _read_card(path: Path, strategy: str) -> dict[str, Any]:
+    """The JSON beside a network: thresholds, what trained it, and what it scored.
+
+    Raises:
+        SensorfuseError: absent, unreadable, or without the fields that running needs.
+    """
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SensorfuseError(
+            f"strategy {strategy!r} has no weights at {path}; train them with "
+            f"`python -m sensorfuse.fusion.train --strategy {strategy}`, or choose `late`, which needs none"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise SensorfuseError(f"{path}: not a readable description of weights: {error}") from None
+    for name in ("score_thresholds", "sound_threshold", "motion_rms"):
+        if not isinstance(card, dict) or name not in card:
+            raise SensorfuseError(f"{path}: the field {name!r} is missing; export the weights again")
+    return card

@@ -1,0 +1,71 @@
+"""A whole fusion network: one strategy on the grid, the same strategy on the scene, and the heads. Torch; training
+only.
+
+The grid instance sees 64 x 64 tokens of camera, LiDAR and radar, and the IMU's and the microphones' one token each. The
+scene instance sees 4 x 4 pooled tokens of the maps and the same vectors; what it makes, averaged, answers for motion
+and sounds.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sensorfuse.fusion.cross_modal_attention import CrossModalAttentionFusion
+from sensorfuse.fusion.encoders import FEATURES
+from sensorfuse.fusion.grid import GRID
+from sensorfuse.fusion.heads import DetectionHead, SceneHead
+from sensorfuse.fusion.hybrid import HybridFusion
+from sensorfuse.messages import MODALITIES
+
+WIDTH = 32
+"""D: width of fused tokens."""
+SCENE_TOKENS = 4
+PATCH = 4
+SPATIAL = ("camera", "lidar", "radar")
+
+
+def make_strategy(name: str, grid: bool) -> nn.Module:
+    """The strategy's module for the grid, or for the scene.
+
+    Raises:
+        KeyError: it is no learned strategy.
+    """
+    count = len(MODALITIES)
+    if name == "hybrid":
+        return HybridFusion(count, FEATURES, WIDTH)
+    if name == "cross_modal_attention":
+        if not grid:
+            return CrossModalAttentionFusion(count, FEATURES, WIDTH)
+        targets = tuple(MODALITIES.index(m) for m in SPATIAL)
+        return CrossModalAttentionFusion(
+            count, FEATURES, WIDTH, targets=targets, grid=(GRID.cells, GRID.cells), patch=PATCH
+        )
+    raise KeyError(name)
+
+
+class FusionNetwork(nn.Module):
+    """Features of five modalities and presence -> heatmap logits, box values, own motion, sounds, weights."""
+
+    def __init__(self, strategy: str) -> None:
+        super().__init__()
+        self.on_grid = make_strategy(strategy, grid=True)
+        self.on_scene = make_strategy(strategy, grid=False)
+        self.detect = DetectionHead(WIDTH)
+        self.scene = SceneHead(WIDTH)
+
+    def forward(
+        self, camera: Tensor, lidar: Tensor, radar: Tensor, imu: Tensor, audio: Tensor, present: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Maps (B, C, X, Y), vectors (B, C), `present` (B, 5) in the order of `MODALITIES`."""
+        maps, vectors = [camera, lidar, radar], [imu[:, None], audio[:, None]]
+        fused, weights = self.on_grid(*[m.flatten(2).transpose(1, 2) for m in maps], *vectors, present)
+        fused = fused.transpose(1, 2).unflatten(2, (GRID.cells, GRID.cells))
+        heat, box = self.detect(fused)
+        pooled = [F.avg_pool2d(m, GRID.cells // SCENE_TOKENS).flatten(2).transpose(1, 2) for m in maps]
+        scene, scene_weights = self.on_scene(*pooled, *vectors, present)
+        motion, sound = self.scene(scene.mean(dim=1))
+        return heat, box, motion, sound, 0.5 * (weights + scene_weights)
+
+
+OUTPUTS = ("heat", "box", "motion", "sound", "weights")

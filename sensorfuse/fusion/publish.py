@@ -1,0 +1,112 @@
+"""From a trained model to what a robot runs: ONNX files, and a JSON beside them that says how they came about.
+
+Per strategy `<strategy>.onnx` and `<strategy>.json`; per modality `<modality>.onnx`; `encoders.safetensors` to train
+further strategies on the same encoders. Score thresholds are those of the best F1 on held-out ticks.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from sensorfuse.fusion.decode import GROUPS, DecodeConfig, decode_boxes, on_grid
+from sensorfuse.fusion.examples import Examples
+from sensorfuse.fusion.export import export_encoder, export_fusion
+from sensorfuse.fusion.grid import GRID
+from sensorfuse.fusion.matching import in_group, match_centres
+from sensorfuse.messages import MODALITIES, Detections
+
+if TYPE_CHECKING:
+    from sensorfuse.fusion.train import TrainConfig, Trainee
+
+LOWEST_SCORE = 0.05
+FALLBACK_THRESHOLD = 0.3
+
+
+def best_thresholds(pairs: list[tuple[Detections, Detections]]) -> list[float]:
+    """Per group, the score threshold with the best F1 over pairs (found at a low threshold, visible truth)."""
+    thresholds = []
+    for group in range(len(GROUPS)):
+        scores, hits, count = [], [], 0
+        for found, truth in pairs:
+            mine, real = in_group(found, group), in_group(truth, group)
+            scores.append(mine.score)
+            hits.append(match_centres(mine, real))
+            count += len(real)
+        score, hit = np.concatenate(scores), np.concatenate(hits)
+        order = np.argsort(-score, kind="stable")
+        true = np.cumsum(hit[order])
+        f1 = 2 * true / np.maximum(np.arange(1, len(true) + 1) + count, 1)
+        best = float(score[order][int(f1.argmax())]) if len(true) and true[-1] > 0 else FALLBACK_THRESHOLD
+        thresholds.append(round(best, 3))
+    return thresholds
+
+
+def measure_held_out(model: Trainee, held_out: Examples, batch: int = 16) -> dict[str, dict[str, Any]]:
+    """Per strategy, with every sensor: thresholds by best F1, and the root mean square error of own motion."""
+    pairs: dict[str, list[tuple[Detections, Detections]]] = {name: [] for name in model.networks}
+    errors: dict[str, list[NDArray[np.float64]]] = {name: [] for name in model.networks}
+    low = DecodeConfig(thresholds=(LOWEST_SCORE,) * len(GROUPS))
+    model.eval()
+    with torch.no_grad():
+        for first in range(0, len(held_out), batch):
+            index = np.arange(first, min(first + batch, len(held_out)))
+            ticks = held_out.batch(
+                index, np.zeros(len(index), bool), np.ones((len(index), len(MODALITIES)), np.float32)
+            )
+            features = model.features(ticks)
+            for name, network in model.networks.items():
+                heat, box, motion, _, _ = network(*features, ticks.present)
+                errors[name].append(
+                    ((motion[:, :2] - ticks.targets.motion) * torch.tensor([10.0, 1.0])).double().numpy()
+                )
+                for k, n in enumerate(index):
+                    truth, visible = held_out.objects(int(n))
+                    truth = truth.select(visible & on_grid(truth))
+                    pairs[name].append((decode_boxes(heat[k].numpy(), box[k].numpy(), low), truth))
+    out = {}
+    for name in pairs:
+        rms = np.sqrt(np.square(np.concatenate(errors[name])).mean(axis=0))
+        out[name] = {
+            "score_thresholds": best_thresholds(pairs[name]),
+            "sound_threshold": 0.5,
+            "motion_rms": {"vx_mps": round(float(rms[0]), 4), "yaw_rate_radps": round(float(rms[1]), 5)},
+        }
+    return out
+
+
+def publish(
+    model: Trainee, config: TrainConfig, index: dict[str, Any], record: dict[str, Any], held_out: Examples
+) -> None:
+    """Write the networks and their descriptions to `config.out`.
+
+    Raises:
+        SensorfuseError: an exported network does not compute what torch does.
+    """
+    out: Path = config.out
+    parity: dict[str, float] = {}
+    for m in MODALITIES:
+        parity[m] = export_encoder(model.encoders[m], m, out / f"{m}.onnx")
+    save_file({k: v.contiguous() for k, v in model.encoders.state_dict().items()}, out / "encoders.safetensors")
+    (out / "encoders.safetensors").chmod(0o644)  # safetensors makes files that only their owner can read
+    cards = measure_held_out(model, held_out)
+    for name, network in model.networks.items():
+        parity[name] = export_fusion(network, out / f"{name}.onnx")  # type: ignore[arg-type]
+        card = {
+            "strategy": name,
+            **cards[name],
+            "grid": {"cells": GRID.cells, "cell_m": GRID.cell_m},
+            "command": record["command"],
+            "config": json.loads(config.model_dump_json(exclude={"data", "out", "resume"})),
+            "dataset": index,
+            "training_s": record["training_s"],
+            "history": record["history"],
+            "parity": {k: v for k, v in parity.items() if k in (*MODALITIES, name)},
+        }
+        (out / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")

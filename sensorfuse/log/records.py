@@ -1,0 +1,284 @@
+"""JSON records for what no standard message holds: a sample's header, a fused frame, truth. With their JSON schemas.
+
+Numbers come back exactly: Python writes the shortest text that reads back to the same float64, NaN and infinity become
+the strings "nan", "inf", "-inf" (JSON has none), and float32 values pass through float64 unharmed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensorfuse.messages import Detections, FusedFrame, Sample, SoundEvent, StreamUse, Truth
+
+_DETECTION_TYPES: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "class_id": (np.uint8, ()),
+    "score": (np.float32, ()),
+    "center": (np.float64, (3,)),
+    "size": (np.float64, (3,)),
+    "yaw": (np.float64, ()),
+    "velocity": (np.float64, (2,)),
+    "covariance": (np.float64, (4, 4)),
+    "track_id": (np.int64, ()),
+}
+# Arrays that no field of a standard message takes (an IMU's times only where its stamp is before 1970).
+_SIDE_ARRAYS = {"azimuths_rad": np.float32, "velocity_mps": np.float64, "time_ns": np.int64}
+
+
+def dumps(value: Any) -> bytes:
+    """Compact JSON with sorted keys: the same value gives the same bytes."""
+    return json.dumps(_plain(value), separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    return value
+
+
+def _array(value: Any, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """An array of a fixed row shape; numpy reads the strings "nan" and "inf" as floats by itself.
+
+    Raises:
+        ValueError: the numbers do not fill whole rows.
+    """
+    if np.issubdtype(dtype, np.floating):
+        return np.array(value, dtype=np.float64).astype(dtype).reshape(shape)
+    return np.array(value, dtype=np.int64).astype(dtype).reshape(shape)
+
+
+# ---- samples
+# -----------------------------------------------------------------------------------------------------------
+
+
+def sample_to_dict(sample: Sample, messages: int) -> dict[str, Any]:
+    """The record on `/<stream>/sample`; `messages` standard messages that carry the arrays follow it."""
+    side = {
+        name: {
+            "shape": list(sample.arrays[name].shape),
+            "base64": base64.b64encode(sample.arrays[name].astype(dtype).tobytes()).decode(),
+        }
+        for name, dtype in _SIDE_ARRAYS.items()
+        if name in sample.arrays and (name != "time_ns" or (sample.modality == "imu" and sample.stamp_ns < 0))
+    }
+    return {
+        "stream": sample.stream,
+        "modality": sample.modality,
+        "seq": sample.seq,
+        "stamp_ns": sample.stamp_ns,
+        "recv_ns": sample.recv_ns,
+        "frame": sample.frame,
+        "stamp": sample.stamp,
+        "calibration": sample.calibration,
+        "meta": sample.meta,
+        "messages": messages,
+        "arrays": side,
+    }
+
+
+def side_arrays(record: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """The arrays that a sample's record holds itself.
+
+    Raises:
+        ValueError, KeyError: the record is damaged.
+    """
+    out = {}
+    for name, item in record["arrays"].items():
+        flat = np.frombuffer(base64.b64decode(item["base64"], validate=True), _SIDE_ARRAYS[name])
+        out[name] = flat.reshape([int(n) for n in item["shape"]]).copy()
+    return out
+
+
+# ---- detections, frames, truth
+# -----------------------------------------------------------------------------------------
+
+
+def detections_to_dict(objects: Detections) -> dict[str, Any]:
+    return {name: getattr(objects, name) for name in _DETECTION_TYPES}
+
+
+def detections_from_dict(data: dict[str, Any]) -> Detections:
+    count = len(data["score"])
+    return Detections(**{n: _array(data[n], dtype, (count, *row)) for n, (dtype, row) in _DETECTION_TYPES.items()})
+
+
+def _sounds_to_list(sounds: list[SoundEvent]) -> list[dict[str, Any]]:
+    return [{"name": s.name, "azimuth_rad": s.azimuth_rad, "score": s.score} for s in sounds]
+
+
+def _sounds_from_list(data: list[dict[str, Any]]) -> list[SoundEvent]:
+    return [SoundEvent(s["name"], float(s["azimuth_rad"]), float(s["score"])) for s in data]
+
+
+_FRAME_PLAIN = (
+    "tick_id",
+    "t_ref_ns",
+    "strategy",
+    "model",
+    "engine",
+    "precision",
+    "deadline_hit",
+    "mode",
+    "timings_ns",
+    "final",
+)
+_USE_FIELDS = tuple(StreamUse.__dataclass_fields__)
+
+
+def frame_to_dict(frame: FusedFrame) -> dict[str, Any]:
+    """The record on `/fused/frame`: every field of a FusedFrame."""
+    return {
+        **{name: getattr(frame, name) for name in _FRAME_PLAIN},
+        "detections": detections_to_dict(frame.detections),
+        "tracks": detections_to_dict(frame.tracks),
+        "twist": frame.twist,
+        "twist_sigma": frame.twist_sigma,
+        "pose": frame.pose,
+        "sounds": _sounds_to_list(frame.sounds),
+        "uses": [{name: getattr(use, name) for name in _USE_FIELDS} for use in frame.uses],
+        "dispositions": frame.dispositions,
+    }
+
+
+def frame_from_dict(data: dict[str, Any]) -> FusedFrame:
+    """Restore a FusedFrame.
+
+    Raises:
+        KeyError, TypeError, ValueError: the record is damaged.
+    """
+    uses = [StreamUse(**{**use, "weight": float(use["weight"])}) for use in data["uses"]]
+    return FusedFrame(
+        **{name: data[name] for name in _FRAME_PLAIN},
+        detections=detections_from_dict(data["detections"]),
+        tracks=detections_from_dict(data["tracks"]),
+        twist=_array(data["twist"], np.float64, (6,)),
+        twist_sigma=_array(data["twist_sigma"], np.float64, (6,)),
+        pose=_array(data["pose"], np.float64, (4, 4)),
+        sounds=_sounds_from_list(data["sounds"]),
+        uses=uses,
+        dispositions=[(str(s), int(b), int(q), r) for s, b, q, r in data["dispositions"]],
+    )
+
+
+def truth_to_dict(truth: Truth) -> dict[str, Any]:
+    """The record on `/truth`: every field of a Truth."""
+    return {
+        "stamp_ns": truth.stamp_ns,
+        "objects": detections_to_dict(truth.objects),
+        "pose": truth.pose,
+        "twist": truth.twist,
+        "sounds": _sounds_to_list(truth.sounds),
+        "complete": truth.complete,
+        "range_m": truth.range_m,
+    }
+
+
+def truth_from_dict(data: dict[str, Any]) -> Truth:
+    """Restore a Truth.
+
+    Raises:
+        KeyError, TypeError, ValueError: the record is damaged.
+    """
+    return Truth(
+        stamp_ns=int(data["stamp_ns"]),
+        objects=detections_from_dict(data["objects"]),
+        pose=None if data["pose"] is None else _array(data["pose"], np.float64, (4, 4)),
+        twist=None if data["twist"] is None else _array(data["twist"], np.float64, (6,)),
+        sounds=_sounds_from_list(data["sounds"]),
+        complete=bool(data["complete"]),
+        range_m=None if data["range_m"] is None else float(data["range_m"]),
+    )
+
+
+# ---- schemas
+# -----------------------------------------------------------------------------------------------------------
+
+_NUMBER = {"type": ["number", "string"], "description": "a number, or nan, inf, -inf as a string"}
+_NUMBERS = {"type": "array"}
+_INTEGER = {"type": "integer"}
+_TEXT = {"type": "string"}
+_FLAG = {"type": "boolean"}
+
+
+def _object(title: str, **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "title": title, "properties": properties, "required": sorted(properties)}
+
+
+_DETECTIONS = _object("objects in base_link, column by column", **dict.fromkeys(_DETECTION_TYPES, _NUMBERS))
+_SOUND = _object("a sound heard", name=_TEXT, azimuth_rad=_NUMBER, score=_NUMBER)
+
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "sample": _object(
+        "header of a sample; the standard messages that hold its arrays follow",
+        stream=_TEXT,
+        modality=_TEXT,
+        seq=_INTEGER,
+        stamp_ns={**_INTEGER, "description": "capture time, sensor's clock"},
+        recv_ns={**_INTEGER, "description": "receipt, host's clock"},
+        frame=_TEXT,
+        stamp={"enum": ["start", "mid", "end"], "description": "what instant of the measurement stamp_ns names"},
+        calibration=_TEXT,
+        meta={"type": "object"},
+        messages={**_INTEGER, "description": "how many standard messages of this stream follow"},
+        arrays={"type": "object", "description": "arrays without a standard field: shape and little-endian base64"},
+    ),
+    "frame": _object(
+        "a fused frame: objects, motion, and what it is made of",
+        tick_id=_INTEGER,
+        t_ref_ns=_INTEGER,
+        detections=_DETECTIONS,
+        tracks=_DETECTIONS,
+        twist={**_NUMBERS, "description": "vx vy vz wx wy wz in base_link, m/s and rad/s"},
+        twist_sigma=_NUMBERS,
+        pose={**_NUMBERS, "description": "T_odom_base, 4 x 4"},
+        sounds={"type": "array", "items": _SOUND},
+        uses={
+            "type": "array",
+            "items": _object(
+                "provenance of one stream",
+                **{
+                    n: {"type": t}
+                    for n, t in zip(
+                        _USE_FIELDS, ["string"] * 2 + ["boolean", "string"] + ["integer"] * 3 + ["number"], strict=True
+                    )
+                },
+            ),
+        },
+        strategy=_TEXT,
+        model=_TEXT,
+        engine=_TEXT,
+        precision=_TEXT,
+        deadline_hit=_FLAG,
+        mode=_TEXT,
+        timings_ns={"type": "object"},
+        dispositions={
+            "type": "array",
+            "description": "[stream, boot, seq, reason] of each message that this tick ended",
+        },
+        final=_FLAG,
+    ),
+    "truth": _object(
+        "what really was",
+        stamp_ns=_INTEGER,
+        objects=_DETECTIONS,
+        pose={"type": ["array", "null"], "description": "T_world_base, 4 x 4"},
+        twist={"type": ["array", "null"]},
+        sounds={"type": "array", "items": _SOUND},
+        complete=_FLAG,
+        range_m={"type": ["number", "null"]},
+    ),
+    "json": {"type": ["object", "array"], "title": "an event or a ledger record"},
+}

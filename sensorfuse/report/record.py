@@ -1,0 +1,120 @@
+"""What one run leaves in memory for its summary and report, and which of its ticks a person is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sensorfuse.messages import FusedFrame, Sample, Truth
+from sensorfuse.rig import Rig
+
+STAGES: dict[str, tuple[str, str]] = {
+    # name: (label, what it measures), in the order in which a tick passes them
+    "capture_to_fused": ("capture to fused", "from the tick's reference time to its published frame"),
+    "align_wait": ("alignment wait", "from the reference time until the aligner closed the tick"),
+    "queue": ("queue", "from the aligner to the fusion process"),
+    "data_wait": ("data wait", "for the arrays of samples whose headers were there"),
+    "encode": ("encoders", "all encoders of the samples used; most run before the tick closes"),
+    "encode_on_path": ("encoders on the path", "encoding after the tick's last needed sample had come"),
+    "fuse": ("fusion", "the fusion model and its heads"),
+    "track": ("tracking", "the tracker"),
+    "publish": ("publishing", "serialising and sending the frame"),
+    "overhead": ("overhead", "from the tick's last needed sample to its frame, without the model's own time"),
+}
+
+MAX_SNAPSHOTS = 6
+SETTLE_TICKS = 10  # what a tracker needs to confirm its tracks after a change
+
+
+@dataclass
+class Event:
+    """Something that happened to a process; `t_ns` is on the clock of the ticks' reference times."""
+
+    t_ns: int
+    process: str
+    what: str
+
+
+@dataclass
+class RunRecord:
+    """One run: how it was made, and what was counted while it ran.
+
+    `rate` is "live", "max", or log seconds per second. `published` and `received` are per stream; `ledger` is stream ->
+    reason -> count with every ledger reason present; `timings_ms` is stage -> one value per tick (empty where a replay
+    without a clock has none).
+    """
+
+    rig: Rig
+    strategy: str
+    engine: str
+    model: str
+    source: str
+    command: str
+    rate: str
+    deterministic: bool
+    ticks_expected: int
+    published: dict[str, int]
+    received: dict[str, int]
+    ledger: dict[str, dict[str, int]]
+    timings_ms: dict[str, list[float]]
+    events: list[Event]
+    frames_path: Path
+
+
+@dataclass
+class Snapshot:
+    """One tick to show: the frame, the samples that it used by stream, and the truth at its time where it is known."""
+
+    frame: FusedFrame
+    samples: dict[str, Sample]
+    truth: Truth | None
+
+
+@dataclass
+class _Stretch:
+    """Successive ticks of one mode."""
+
+    mode: str
+    ticks: list[int]
+
+    def settled(self) -> int:
+        """A tick at which the pipeline has got used to the mode, or the stretch's last."""
+        return self.ticks[min(SETTLE_TICKS, len(self.ticks) - 1)]
+
+    def middle(self) -> int:
+        return self.ticks[len(self.ticks) // 2]
+
+
+def choose_snapshots(frames: Iterable[FusedFrame], limit: int = MAX_SNAPSHOTS) -> list[int]:
+    """Ids of the ticks worth showing, ascending, at most `limit`; reads `tick_id` and `mode` only.
+
+    In order of rank: the first full tick, the longest losses (their middle), the recovery after each, and ticks spread over
+    the rest of the run. A full tick is taken a little after its stretch begins, once tracks are confirmed.
+    """
+    stretches: list[_Stretch] = []
+    for frame in frames:
+        if stretches and stretches[-1].mode == frame.mode:
+            stretches[-1].ticks.append(frame.tick_id)
+        else:
+            stretches.append(_Stretch(frame.mode, [frame.tick_id]))
+    wanted: list[int] = []
+    full = [s for s in stretches if s.mode == "full"]
+    if full:
+        lasting = [s for s in full if len(s.ticks) > SETTLE_TICKS]
+        wanted.append((lasting or full)[0].settled())
+    losses = [i for i, s in enumerate(stretches) if s.mode != "full"]
+    for i in sorted(losses, key=lambda i: -len(stretches[i].ticks)):
+        wanted.append(stretches[i].middle())
+        if i + 1 < len(stretches) and stretches[i + 1].mode == "full":
+            wanted.append(stretches[i + 1].settled())
+    chosen = list(dict.fromkeys(wanted))[:limit]
+    ticks = sorted({t for s in stretches for t in s.ticks})
+
+    def loneliness(t: int) -> int:
+        """Distance to the nearest chosen tick, and half of that for the run's ends, which show little."""
+        return min([2 * (t - ticks[0]), 2 * (ticks[-1] - t), *(abs(t - c) for c in chosen)])
+
+    while len(chosen) < min(limit, len(ticks)):
+        chosen.append(max((t for t in ticks if t not in chosen), key=loneliness))
+    return sorted(chosen)

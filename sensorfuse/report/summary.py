@@ -1,0 +1,143 @@
+"""The run in numbers: one JSON-ready dictionary, built in one pass over the frames."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import os
+import platform
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from sensorfuse import __version__
+from sensorfuse.messages import LEDGER_REASONS, FusedFrame
+from sensorfuse.report.record import RunRecord
+from sensorfuse.report.states import StateHistory, longest_gap, percentiles
+from sensorfuse.report.terminal import print_summary
+from sensorfuse.report.wording import headline
+
+__all__ = ["build_summary", "print_summary"]
+
+
+def build_summary(record: RunRecord, frames: Iterable[FusedFrame], score: dict[str, Any] | None) -> dict[str, Any]:
+    """Summarise a run; `frames` may be a generator and is read once. A tick id that comes twice counts once.
+
+    The result holds plain numbers, strings, lists and dictionaries only (`json.dumps` takes it with `allow_nan=False`):
+
+    - `ticks`, `ticks_expected`, `ticks_missed` (ids), `ticks_full`, `deadline_hits`, `modes` (mode -> ticks);
+    - `streams`: per stream `published`, `received`, and a count per ledger reason; `ledger_balanced`;
+    - `latency_ms`: per stage `n`, `p50`, `p99`, `max`;
+    - `modalities`: per modality `ticks_used`, `ticks_absent`, `longest_gap_s`;
+    - `uses`: per stream what the ticks used of it (`StateHistory.use`), ages and bounds in ms;
+    - `timeline`: `t0_ns`, `period_ms`, `ticks`, `states` (runs) and `age_ms` (curves) per stream;
+    - `strategy`, `model`, `engine`, `precision`, `rig`, `source`, `command`, `rate`, `deterministic`, `events`, `score`,
+      `versions`, `headline`.
+
+    A modality's gap is the longest stretch of the rig's cadence, in seconds, in which no published frame used it.
+    """
+    history = StateHistory()
+    seen: set[int] = set()
+    modes: Counter[str] = Counter()
+    deadline_hits, objects, t0_ns, precision = 0, 0, None, ""
+    period_ns = record.rig.fusion.period_ns
+    for frame in frames:
+        if frame.tick_id in seen:
+            continue
+        seen.add(frame.tick_id)
+        history.add(frame)
+        modes[frame.mode] += 1
+        deadline_hits += frame.deadline_hit
+        objects += len(frame.tracks)
+        if t0_ns is None:
+            t0_ns, precision = frame.t_ref_ns - frame.tick_id * period_ns, frame.precision
+    length = max([record.ticks_expected, *(t + 1 for t in seen)])
+    streams = {s: _account(record, s) for s in record.published}
+    summary: dict[str, Any] = {
+        "rig": record.rig.name,
+        "source": record.source,
+        "strategy": record.strategy,
+        "model": record.model,
+        "engine": record.engine,
+        "precision": precision,
+        "rate": record.rate,
+        "deterministic": record.deterministic,
+        "command": record.command,
+        "ticks": len(seen),
+        "ticks_expected": record.ticks_expected,
+        "ticks_missed": sorted(set(range(record.ticks_expected)) - seen),
+        "ticks_full": modes.get("full", 0),
+        "deadline_hits": deadline_hits,
+        "tracks_per_tick": objects / len(seen) if seen else 0.0,
+        "modes": dict(sorted(modes.items(), key=lambda item: (item[0] != "full", -item[1], item[0]))),
+        "modalities": _modalities(record, history, seen, length),
+        "uses": {s: history.use(s) for s in history.streams},
+        "streams": streams,
+        "ledger_balanced": all(off_by(row) == 0 for row in streams.values()),
+        "latency_ms": {stage: percentiles(values) for stage, values in record.timings_ms.items()},
+        "events": [_event(e.t_ns, e.process, e.what, t0_ns) for e in record.events],
+        "score": score,
+        "timeline": {
+            "t0_ns": t0_ns,
+            "period_ms": period_ns / 1e6,
+            "ticks": length,
+            "states": {s: history.runs(s) for s in history.streams},
+            "age_ms": {s: history.age_curve(s) for s in history.streams},
+        },
+        "versions": versions(),
+    }
+    summary["headline"] = headline(summary)
+    return _plain(summary)
+
+
+def off_by(row: dict[str, int]) -> int:
+    """What a stream published less what its ledger explains; 0 when every message is accounted for."""
+    return row["published"] - sum(row[reason] for reason in LEDGER_REASONS)
+
+
+def versions() -> dict[str, str]:
+    """Of the package and of what its results depend on; `machine` names system, processor and core count."""
+    found = {"sensorfuse": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    for name in ("onnxruntime-gpu", "onnxruntime"):
+        try:
+            found.setdefault("onnxruntime", importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    found["machine"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return found
+
+
+def _account(record: RunRecord, stream: str) -> dict[str, int]:
+    counts = record.ledger.get(stream, {})
+    row = {"published": record.published[stream], "received": record.received.get(stream, 0)}
+    return {**row, **{reason: counts.get(reason, 0) for reason in LEDGER_REASONS}}
+
+
+def _modalities(record: RunRecord, history: StateHistory, seen: set[int], length: int) -> dict[str, dict[str, Any]]:
+    out = {}
+    for modality in record.rig.fusion.modalities:
+        used = history.used_ticks(s for s, c in record.rig.sensors.items() if c.modality == modality)
+        gap_s = longest_gap(used, length) * record.rig.fusion.period_ns / 1e9
+        out[modality] = {"ticks_used": len(used), "ticks_absent": len(seen) - len(used), "longest_gap_s": gap_s}
+    return out
+
+
+def _event(t_ns: int, process: str, what: str, t0_ns: int | None) -> dict[str, Any]:
+    return {"t_s": None if t0_ns is None else (t_ns - t0_ns) / 1e9, "process": process, "what": what}
+
+
+def _plain(value: Any) -> Any:
+    """The same value in what JSON knows: numpy scalars and arrays unwrapped, NaN and infinities as None."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

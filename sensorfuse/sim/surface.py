@@ -1,0 +1,137 @@
+"""How surfaces look: colour and light of a point on the ground or on a part, for the camera."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from sensorfuse.sim.noise import hash64
+from sensorfuse.sim.shapes import BLUE, COS, GREEN, HX, HY, HZ, MARK, OWNER, RED, SIN, TEXTURE, X, Y, Z
+
+GROUND_RGB = np.array([[86.0, 116.0, 58.0], [84.0, 84.0, 88.0], [226.0, 226.0, 220.0], [158.0, 152.0, 144.0], [184.0, 182.0, 178.0]])
+"""Grass, asphalt, mark, pavement, kerb."""
+
+
+@njit(cache=True, fastmath=True)
+def _speckle(i, j):  # type: ignore[no-untyped-def]
+    """A fixed number in [-1, 1) per cell."""
+    bits = hash64(np.uint64(0x51A7), int(i) * 73856093 ^ int(j) * 19349663)
+    return int(bits & np.uint64(1023)) / 512.0 - 1.0
+
+
+@njit(cache=True, fastmath=True)
+def ground_colour(kind, x, y, distance, colour):  # type: ignore[no-untyped-def]
+    """Colour of a ground material at a place, with grain that fades with distance."""
+    grain = 0.0
+    if distance < 60.0:
+        fade = 1.0 - distance / 60.0
+        grain = fade * 0.07 * _speckle(math.floor(x * 4.0), math.floor(y * 4.0))
+    patch = 0.07 * _speckle(math.floor(x * 0.35), math.floor(y * 0.35))
+    if kind == 0:
+        grain *= 2.0
+    elif kind == 3 and distance < 35.0 and (x - math.floor(x) < 0.06 or y - math.floor(y) < 0.06):
+        grain -= 0.15
+    for c in range(3):
+        colour[c] = GROUND_RGB[kind, c] * (1.0 + grain + patch)
+
+
+@njit(cache=True, fastmath=True)
+def part_colour(parts, who, face, px, py, pz, ux, uy, light, t_s, colour):  # type: ignore[no-untyped-def]
+    """Set the colour of a point on a part; return (light that falls on it, light that it gives)."""
+    cos, sin = parts[who, COS], parts[who, SIN]
+    dx, dy = px - parts[who, X], py - parts[who, Y]
+    lx, ly, lz = cos * dx + sin * dy, cos * dy - sin * dx, pz - parts[who, Z]
+    hx, hy, hz = parts[who, HX], parts[who, HY], parts[who, HZ]
+    day = light[3]
+    if face == 3:
+        nx, ny, nz = 0.0, 0.0, 1.0
+    elif face == 4:
+        nx, ny, nz = dx / hx, dy / hx, 0.0
+    else:
+        ax, ay = (cos, sin) if face == 1 else (-sin, cos)
+        side = -1.0 if ax * ux + ay * uy > 0.0 else 1.0
+        nx, ny, nz = side * ax, side * ay, 0.0
+    sun = max(nx * light[0] + ny * light[1] + nz * light[2], 0.0)
+    lit = day * (0.52 + 0.5 * sun * light[4] + 0.12 * nz) + 0.09
+    glow = 0.0
+    red, green, blue = parts[who, RED], parts[who, GREEN], parts[who, BLUE]
+    texture = int(parts[who, TEXTURE])
+    high = (lz + hz) / (2.0 * hz)  # 0 at the bottom, 1 at the top
+    if texture == 1 or texture == 5:  # painted body; stripes of an emergency vehicle
+        if texture == 5 and face != 3 and 0.25 < high < 0.55:
+            along = lx if face == 2 else ly
+            if (int(math.floor(along / 0.5)) + int(high > 0.4)) & 1:
+                red, green, blue = 30.0, 70.0, 190.0
+            else:
+                red, green, blue = 235.0, 225.0, 40.0
+        if face == 2:
+            if high < 0.12:
+                red, green, blue = 0.4 * red, 0.4 * green, 0.4 * blue
+            wheel = min(0.34, 0.55 * hz)
+            gap = min(abs(lx - 0.62 * hx), abs(lx + 0.6 * hx))
+            if gap * gap + (lz + hz - 0.12) ** 2 < wheel * wheel:
+                red, green, blue = 22.0, 22.0, 24.0
+            elif hz > 0.6 and 0.62 < high < 0.85 and lx > 0.55 * hx and lx < 0.9 * hx:
+                red, green, blue = 46.0, 56.0, 66.0  # side window of a cab
+        elif face == 1:
+            if abs(ly) > 0.62 * hy and 0.35 < high * hz / min(hz, 0.5) < 0.8:
+                if lx > 0.0:
+                    red, green, blue = 245.0, 242.0, 225.0
+                    glow = 1.0 if day < 0.5 else 0.0
+                else:
+                    red, green, blue = 190.0, 20.0, 22.0
+                    glow = 0.8 if day < 0.5 else 0.0
+            elif high < 0.3:
+                red, green, blue = 0.5 * red, 0.5 * green, 0.5 * blue
+            elif hz > 0.6 and 0.5 < high < 0.85:
+                red, green, blue = 40.0, 50.0, 60.0  # windscreen
+    elif texture == 2:  # glass between pillars
+        if face != 3 and 0.08 < high < 0.86 and (abs(lx) < 0.94 * hx or face == 1) and not (face == 2 and abs(lx) < 0.06 * hx):
+            red, green, blue = 38.0 + 40.0 * high, 46.0 + 46.0 * high, 54.0 + 54.0 * high
+    elif texture == 3:  # house front
+        if face == 3:
+            red, green, blue = 120.0, 84.0, 72.0
+        else:
+            along = lx if face == 2 else ly
+            floor = (lz + hz) / 2.9
+            bay = along / 2.3 + 50.0
+            u, v = bay - math.floor(bay), floor - math.floor(floor)
+            shade = 1.0 + 0.05 * _speckle(math.floor(along * 3.0), math.floor(lz * 6.0))
+            red, green, blue = red * shade, green * shade, blue * shade
+            if 0.28 < u < 0.72 and 0.3 < v < 0.78:
+                lamp = _speckle(math.floor(bay) + 131.0 * math.floor(parts[who, MARK] * 4096.0), math.floor(floor) * 7.0 + face)
+                if day < 0.5 and lamp > 0.35:
+                    red, green, blue, glow = 236.0, 196.0, 120.0, 0.8
+                else:
+                    red, green, blue = 58.0, 70.0, 84.0
+    elif texture == 4:  # leaves
+        turn = math.atan2(ly, lx)
+        tone = 1.0 + 0.3 * _speckle(math.floor(turn * hx * 3.5), math.floor(lz * 3.5) + math.floor(parts[who, MARK] * 997.0))
+        red, green, blue = red * tone, green * tone, blue * tone
+    elif texture == 6:  # flashing beacon
+        beat = t_s * 2.2 + 0.37 * parts[who, OWNER]
+        left = (beat - math.floor(beat)) < 0.5
+        if (ly > 0.0) == left:
+            red, green, blue, glow = 90.0, 140.0, 255.0, 1.1
+        else:
+            red, green, blue = 26.0, 40.0, 120.0
+    elif texture == 7 and face != 3:  # bus
+        if 0.42 < high < 0.82:
+            pane = lx / 1.45 + 40.0
+            if face == 1 or pane - math.floor(pane) < 0.88:
+                red, green, blue = 44.0, 54.0, 64.0
+                if day < 0.5:
+                    red, green, blue, glow = 214.0, 206.0, 176.0, 0.55
+        elif high < 0.1:
+            red, green, blue = 30.0, 30.0, 32.0
+        elif face == 1 and abs(ly) > 0.7 * hy and 0.14 < high < 0.24:
+            if lx > 0.0:
+                red, green, blue, glow = 245.0, 242.0, 225.0, 1.0 if day < 0.5 else 0.0
+            else:
+                red, green, blue, glow = 190.0, 20.0, 22.0, 0.8 if day < 0.5 else 0.0
+    if glow == 0.0:
+        lit *= 0.82 + 0.18 * min(max(pz / 1.2, 0.0), 1.0)  # less light reaches what is near the ground
+    colour[0], colour[1], colour[2] = red, green, blue
+    return lit, glow

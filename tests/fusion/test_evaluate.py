@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from sensorfuse.fusion.evaluate import Scene, Tally, average_precision, table
+from sensorfuse.fusion.fuser import FusionResult
+from sensorfuse.fusion.matching import match_centres
+from sensorfuse.messages import CLASSES, Detections, SoundEvent, Tick, Truth
+
+
+def objects_at(xy: list[tuple[float, float]], scores: list[float] | None = None, name: str = "car") -> Detections:
+    n = len(xy)
+    return Detections(
+        np.full(n, CLASSES.index(name), np.uint8),
+        np.array(scores or [1.0] * n, np.float32),
+        np.column_stack([np.array(xy, float).reshape(n, 2), np.zeros(n)]),
+        np.ones((n, 3)),
+        np.zeros(n),
+        np.zeros((n, 2)),
+        np.zeros((n, 4, 4)),
+        np.arange(n),
+    )
+
+
+def test_average_precision_by_hand() -> None:
+    assert average_precision(np.array([0.9, 0.8, 0.7]), np.array([True, True, True]), 3) == 1.0
+    # best first: hit, miss, hit of 4 true ones: precisions 1 and 2/3 at recalls 1/4 and 2/4
+    score, hit = np.array([0.5, 0.9, 0.7]), np.array([True, True, False])
+    assert average_precision(score, hit, 4) == pytest.approx((1 + 2 / 3) / 4)
+    assert average_precision(np.zeros(0), np.zeros(0, bool), 4) == 0.0
+
+
+def test_matching_takes_the_best_first_and_each_truth_once() -> None:
+    truth = objects_at([(0, 0), (10, 0)])
+    found = objects_at([(0.5, 0), (0, 0.2), (10, 1.9), (12.5, 0)], [0.3, 0.9, 0.5, 0.8])
+    assert match_centres(found, truth).tolist() == [False, True, True, False]
+    assert not match_centres(found, Detections.empty()).any()
+
+
+def scene(truth: Detections, visible: list[bool], sounds: list[SoundEvent] | None = None) -> Scene:
+    tick = Tick(0, 0, 0, False, [], np.eye(4), np.zeros(6), np.ones(6))
+    return Scene(
+        tick, {}, Truth(0, truth, twist=np.array([5.0, 0, 0, 0, 0, 0.1]), sounds=sounds or []), np.array(visible)
+    )
+
+
+def test_objects_that_nothing_reaches_count_neither_way() -> None:
+    tally = Tally()
+    truth = objects_at([(5, 0), (20, 0)])
+    tally.add(FusionResult(objects_at([(5, 0), (20, 1), (-30, 0)], [0.9, 0.95, 0.5]), {}), scene(truth, [True, False]))
+    summary = tally.summary()
+    assert summary["ap_vehicle"] == 1.0
+    assert summary["precision"] == 0.5
+    assert summary["recall"] == 1.0
+
+
+def test_groups_motion_and_sounds() -> None:
+    tally = Tally()
+    truth = objects_at([(5, 0)], name="pedestrian")
+    sounds = [SoundEvent("siren", 3.1, 1.0), SoundEvent("horn", 0.0, 1.0)]
+    result = FusionResult(
+        objects_at([(5, 0)], name="car"),
+        {},
+        sounds=[SoundEvent("siren", -3.1, 0.9), SoundEvent("engine", 0.0, 0.8)],
+        twist=np.array([6.0, 0, 0, 0, 0, 0.1]),
+    )
+    tally.add(result, scene(truth, [True], sounds))
+    summary = tally.summary()
+    assert summary["map"] == 0.0  # a car is no pedestrian
+    assert summary["vx_rms_mps"] == 1.0
+    assert summary["sound_recall"] == summary["sound_precision"] == 0.5
+    assert summary["direction_median_deg"] == pytest.approx(np.degrees(2 * np.pi - 6.2), abs=0.1)
+
+
+def test_table_has_a_row_per_condition() -> None:
+    scores = {"late": {"conditions": {"all": {"map": 0.5}, "no_lidar": {"map": None}}}}
+    assert table(scores).splitlines()[1].split() == ["all", "0.500"]

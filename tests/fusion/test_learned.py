@@ -1,0 +1,184 @@
+"""The shipped networks at run time. Torch is not needed."""
+
+import itertools
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sensorfuse.errors import SensorfuseError
+from sensorfuse.fusion.fuser import FusionResult
+from sensorfuse.fusion.learned import Encoded, LearnedFusion, weights_folder
+from sensorfuse.fusion.strategies import STRATEGIES
+from sensorfuse.messages import MODALITIES, Sample, StreamTick, Tick
+from sensorfuse.rig import Rig
+
+LEARNED = [s.name for s in STRATEGIES if s.kind == "learned"]
+SUBSETS = [s for n in range(1, 6) for s in itertools.combinations(MODALITIES, n)]
+
+
+def make_tick(rig: Rig, dt_ns: int = -30_000_000, vx_mps: float = 10.0) -> Tick:
+    streams = [StreamTick(n, rig.sensors[n].modality, "ok", seqs=[0], dt_ns=dt_ns) for n in rig.fused_streams()]
+    twist = np.array([vx_mps, 0, 0, 0, 0, 0.1])
+    return Tick(0, 10**9, 10**9, False, streams, np.eye(4), twist, np.full(6, 0.1))
+
+
+@pytest.fixture(scope="module", params=LEARNED)
+def strategy(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def fusion(strategy: str, synthetic_rig: Rig) -> LearnedFusion:
+    return LearnedFusion(synthetic_rig, strategy)
+
+
+def encode_all(fusion: LearnedFusion, samples: dict[str, Sample]) -> dict[str, list[Encoded]]:
+    return {s: [fusion.encode(sample)] for s, sample in samples.items()}
+
+
+def same(a: FusionResult, b: FusionResult) -> bool:
+    fields = ("class_id", "score", "center", "size", "yaw", "velocity")
+    return (
+        all(np.array_equal(getattr(a.detections, f), getattr(b.detections, f)) for f in fields)
+        and a.weights == b.weights
+    )
+
+
+def test_every_subset_of_sensors(fusion: LearnedFusion, synthetic_rig: Rig, random_samples: dict[str, Sample]) -> None:
+    evidence = encode_all(fusion, random_samples)
+    seen = set()
+    for subset in SUBSETS:
+        held = {s: e for s, e in evidence.items() if random_samples[s].modality in subset}
+        result = fusion.fuse(make_tick(synthetic_rig), held)
+        assert np.isfinite(result.detections.center).all()
+        assert np.isfinite(result.detections.covariance).all()
+        assert set(result.weights) == set(held)
+        assert sum(result.weights.values()) == pytest.approx(1)
+        assert result.twist is not None
+        assert np.isfinite(result.twist).all()
+        assert list(result.sources) == ["fusion"]
+        seen.add(json.dumps([round(float(x), 6) for x in result.twist]))
+    assert len(seen) > len(SUBSETS) // 2  # presence does make a difference
+
+
+def test_an_absent_modality_changes_nothing_in_the_network(fusion: LearnedFusion) -> None:
+    rng = np.random.default_rng(0)
+    shapes = fusion._fusion.input_shapes
+    inputs = {n: rng.random([d if isinstance(d, int) else 31 for d in s]).astype(np.float32) for n, s in shapes.items()}
+    inputs["present"] = np.array([[float(m in subset) for m in MODALITIES] for subset in SUBSETS], np.float32)
+    clean = fusion._fusion.run(inputs)
+    assert all(np.isfinite(v).all() for v in clean.values())
+    for m, modality in enumerate(MODALITIES):
+        inputs[modality][inputs["present"][:, m] == 0] = np.nan
+    spoiled = fusion._fusion.run(inputs)
+    assert all(np.array_equal(clean[n], spoiled[n]) for n in clean)
+    assert not clean["weights"][inputs["present"] == 0].any()
+
+
+def test_no_evidence_is_no_detection(fusion: LearnedFusion, synthetic_rig: Rig) -> None:
+    result = fusion.fuse(make_tick(synthetic_rig), {})
+    assert len(result.detections) == 0
+    assert result.weights == {}
+    assert result.twist is None
+
+
+def test_sounds_need_microphones(fusion: LearnedFusion, synthetic_rig: Rig, random_samples: dict[str, Sample]) -> None:
+    evidence = encode_all(fusion, random_samples)
+    del evidence["microphones"]
+    assert fusion.fuse(make_tick(synthetic_rig), evidence).sounds == []
+
+
+def test_stale_maps_are_moved(fusion: LearnedFusion, synthetic_rig: Rig) -> None:
+    """A map that is 200 ms old, at 10 m/s, gives what the same map moved back by 2 m gives."""
+    features = np.zeros((24, 64, 64), np.float32)
+    features[:, 40:44, 30:34] = np.random.default_rng(0).random((24, 4, 4)) * 3
+    by_hand = np.zeros_like(features)
+    share = 2.0 / 1.25 - 1  # of two whole cells; the rest of one
+    by_hand[:, :-1] += features[:, 1:] * (1 - share)
+    by_hand[:, :-2] += features[:, 2:] * share
+    moving, standing = make_tick(synthetic_rig, -200_000_000), make_tick(synthetic_rig, 0)
+    moving.twist[5] = standing.twist[5] = 0
+    a = fusion.fuse(moving, {"lidar": [Encoded(features)]})
+    b = fusion.fuse(standing, {"lidar": [Encoded(by_hand)]})
+    late = fusion.fuse(moving, {"lidar": [Encoded(features, middle_ns=200_000_000)]})
+    fresh = fusion.fuse(standing, {"lidar": [Encoded(features)]})
+    assert a.twist is not None
+    assert b.twist is not None
+    assert np.allclose(a.twist, b.twist, atol=1e-4)
+    assert np.allclose(a.detections.center, b.detections.center, atol=1e-2)
+    assert same(late, fresh)
+
+
+def test_sensors_of_one_modality_are_merged(
+    strategy: str, synthetic_rig: Rig, random_samples: dict[str, Sample]
+) -> None:
+    data = synthetic_rig.model_dump()
+    data["sensors"]["lidar_rear"] = data["sensors"]["lidar"] | {"frame": "lidar_rear_link"}
+    rig = Rig.model_validate(data)
+    fusion = LearnedFusion(rig, strategy)
+    evidence = encode_all(fusion, random_samples)
+    one = fusion.fuse(make_tick(rig), evidence)
+    both = fusion.fuse(make_tick(rig), evidence | {"lidar_rear": evidence["lidar"]})
+    assert np.array_equal(one.detections.center, both.detections.center)
+    assert both.weights["lidar"] == both.weights["lidar_rear"] == pytest.approx(one.weights["lidar"] / 2)
+
+
+def test_identity_is_honest(fusion: LearnedFusion, strategy: str) -> None:
+    assert fusion.strategy == strategy
+    assert fusion.model.startswith(strategy)
+    assert fusion._fusion.digest.startswith(fusion.model.rsplit("-", 1)[1])
+    assert fusion.engine.startswith("onnxruntime-")
+    assert fusion.precision == "fp32"
+
+
+def test_only_fused_modalities_are_loaded(strategy: str, synthetic_rig: Rig) -> None:
+    fusion = LearnedFusion(synthetic_rig.with_fusion(modalities=("lidar", "imu")), strategy)
+    assert set(fusion._encoders) == {"lidar", "imu"}
+
+
+def test_missing_or_broken_weights_are_explained(strategy: str, synthetic_rig: Rig, tmp_path: Path) -> None:
+    with pytest.raises(SensorfuseError, match=r"no weights.*sensorfuse\.fusion\.train"):
+        LearnedFusion(synthetic_rig, strategy, tmp_path)
+    for file in weights_folder().glob("*.onnx"):
+        shutil.copy(file, tmp_path)
+    card = tmp_path / f"{strategy}.json"
+    card.write_text("{")
+    with pytest.raises(SensorfuseError, match=r"not a readable"):
+        LearnedFusion(synthetic_rig, strategy, tmp_path)
+    card.write_text('{"score_thresholds": [0.2, 0.2, 0.2]}')
+    with pytest.raises(SensorfuseError, match=r"sound_threshold"):
+        LearnedFusion(synthetic_rig, strategy, tmp_path)
+    shutil.copy(weights_folder() / card.name, card)
+    (tmp_path / f"{strategy}.onnx").write_bytes(b"x")
+    with pytest.raises(SensorfuseError, match=rf"{strategy}\.onnx"):
+        LearnedFusion(synthetic_rig, strategy, tmp_path)
+
+
+def test_own_motion_estimate_never_makes_the_known_one_less_sure(
+    fusion: LearnedFusion, synthetic_rig: Rig, random_samples: dict[str, Sample]
+) -> None:
+    evidence = encode_all(fusion, random_samples)
+    tick = make_tick(synthetic_rig)
+    known = fusion.fuse(tick, evidence)
+    assert known.twist is not None
+    assert known.twist_sigma is not None
+    assert (known.twist_sigma <= tick.twist_sigma).all()
+    assert known.twist[1:5].tolist() == tick.twist[1:5].tolist()
+    tick.twist_sigma[:] = np.inf
+    unknown = fusion.fuse(tick, evidence)
+    assert unknown.twist_sigma is not None
+    assert np.isfinite(unknown.twist_sigma[[0, 5]]).all()
+    assert np.isinf(unknown.twist_sigma[1:5]).all()
+
+
+def test_shipped_weights_are_small_and_documented(strategy: str) -> None:
+    files = [f for f in weights_folder().iterdir() if f.suffix in (".onnx", ".safetensors", ".json")]
+    assert sum(f.stat().st_size for f in files) < 8_000_000
+    card = json.loads((weights_folder() / f"{strategy}.json").read_text())
+    assert "sensorfuse.fusion.train" in card["command"]
+    assert max(card["parity"].values()) <= 1e-4
+    conditions = card["accuracy"]["conditions"]
+    assert {"all", *(f"no_{m}" for m in MODALITIES)} <= set(conditions)
