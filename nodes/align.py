@@ -60,16 +60,13 @@ class _Align:
         self.end_ns: int | None = None
         self.was_active = False
 
-    def _ready(self) -> bool:
-        return self.publisher.subscribers("tick") >= 1
-
     def _status(self) -> dict[str, Any]:
         assert self.aligner is not None
         return {"received": self.aligner.received(), "tick": self.aligner.next_tick, "refused": dict(self.refused)}
 
     def serve(self) -> None:
         process = self.process
-        process.wait_for_start(self._ready)
+        process.wait_for_start()
         clock = process.clock
         now = clock.now_ns()
         origin = int(

@@ -11,12 +11,13 @@ from typing import Any
 
 import zmq
 from sensorfuse.nodes.process import Process, parser, receive, run
-from sensorfuse.track.tracker import ObjectTracker
 
 from sensorfuse.endpoints import SLOTS
 from sensorfuse.fusion.runner import FrameTiming, FusionRunner
 from sensorfuse.fusion.strategies import make_fuser
+from sensorfuse.fusion.warm_up import warm_up
 from sensorfuse.messages import FusedFrame, Tick
+from sensorfuse.track.tracker import ObjectTracker
 from sensorfuse.wire import WireError, decode_data, decode_record, encode_record
 
 MAX_POLL_MS = 20
@@ -39,9 +40,11 @@ class _Fusion:
     def __init__(self, process: Process, slot: int) -> None:
         self.process = process
         rig = process.rig
+        fuser = make_fuser(rig, rig.fusion.strategy)
+        warm_up(rig, fuser)
         self.runner = FusionRunner(
             rig,
-            make_fuser(rig, rig.fusion.strategy),
+            fuser,
             ObjectTracker(),
             patient=process.lossless,
             lazy=not process.control.active,
@@ -57,15 +60,12 @@ class _Fusion:
         self.end: dict[str, Any] | None = None
         self.refused = 0
 
-    def _ready(self) -> bool:
-        return self.publisher.subscribers("fused") >= 1
-
     def _status(self) -> dict[str, Any]:
         return {"tick": self.runner.last_tick_id, "backlog": self.runner.backlog, "refused": self.refused}
 
     def serve(self) -> None:
         process = self.process
-        process.wait_for_start(self._ready)
+        process.wait_for_start()
         poller = zmq.Poller()
         for socket in (self.ticks, self.data, self.twin):
             if socket is not None:
@@ -78,7 +78,7 @@ class _Fusion:
             if self._fuse_due() or self._encode_one():
                 continue
             poller.poll(1 if self.runner.backlog else MAX_POLL_MS)
-        while not self._ended() and (self.ticks.poll(DRAIN_MS) or self.data.poll(0) or self.runner.backlog):
+        while not self._ended() and (self.ticks.poll(DRAIN_MS) or self.data.poll(0) or self._has_work()):
             self._take_ticks()
             self._take_data()
             self._fuse_due()
@@ -86,6 +86,9 @@ class _Fusion:
 
     def _ended(self) -> bool:
         return self.end is not None and not self.runner.backlog
+
+    def _has_work(self) -> bool:
+        return self.process.control.active and self.runner.backlog > 0
 
     def _take_over_if_told(self) -> None:
         active = self.process.control.active

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 from sensorfuse.nodes.supervisor import Outcome, RunPlan, Supervisor
-from sensorfuse.report.page import write_report
-from sensorfuse.track.scoring import score_sequence
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.log import open_log, read_frames
 from sensorfuse.messages import LEDGER_REASONS, FusedFrame, Sample, Truth
+from sensorfuse.report.page import write_report
 from sensorfuse.report.record import RunRecord, Snapshot, choose_snapshots
 from sensorfuse.report.summary import build_summary
 from sensorfuse.rig import Rig
 from sensorfuse.sim import SimulatedRig
+from sensorfuse.track.scoring import score_sequence
 
 MATCH_NS = 2_000_000  # a sample belongs to a tick if its event time fits the tick's record so well
 
@@ -164,7 +164,7 @@ def _samples_of_sim(plan: RunPlan, outcome: Outcome, frames: list[FusedFrame]) -
         for use in frame.uses:
             if use.used and use.modality in ("camera", "lidar", "radar"):
                 period = plan.rig.sensors[use.stream].period_ns
-                lead = sim.sample(use.stream, 0).stamp_ns
+                lead = sim.sample(use.stream, 0).stamp_ns + plan.rig.sensors[use.stream].offset_ns
                 k = round((frame.t_ref_ns - use.age_ns - lead) / period)
                 out[frame.tick_id][use.stream] = sim.sample(use.stream, max(0, k))
     return out

@@ -67,15 +67,12 @@ class _Player:
     def _status(self) -> dict[str, Any]:
         return {"published_by_stream": self.published, "records": self.records, "log_now_ns": self.now_ns}
 
-    def _ready(self) -> bool:
-        return not self.process.lossless or self.clock_publisher.subscribers("clock") >= 1
-
     def play(self) -> None:
         process = self.process
         with open_log(self.args.log, offsets_ns=self.rig.clock_offsets_ns()) as reader:
             names = [n for n in reader.streams() if n in self.by_log_name]
             samples = reader.samples(names)
-            process.wait_for_start(self._ready)
+            process.wait_for_start()
             origin = int(process.control.start.get("origin_ns", 0))
             self.fused_to_ns = origin
             next_beat = origin

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -29,11 +28,13 @@ LIVE_QUEUE = 256  # messages per peer; a slow reader loses the newest beyond, an
 MAX_START_WAIT_S = 30.0
 
 
-def die_with_parent() -> None:
-    """Linux: be told to stop when the supervisor is gone, however it went."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+def is_running(pid: int) -> bool:
+    """Whether a process of this user exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 class Control:
@@ -150,7 +151,7 @@ class Process:
         self.rig: Rig = arguments.rig_model
         self.lossless: bool = arguments.lossless
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self.control = Control(self.context, self.rig, name, arguments.control)
+        self.control = Control(self.context, self.rig, name, arguments.control is not None)
         self._next_status = 0.0
         self._sockets: list[zmq.Socket[bytes]] = []
         self._publishers: list[Publisher] = []
@@ -183,15 +184,18 @@ class Process:
         self._sockets.append(socket)
         return socket
 
-    def wait_for_start(self, ready: Callable[[], bool] = lambda: True) -> None:
-        """Say `ready` once `ready()` holds, then wait for the supervisor's `start`. At once when alone."""
+    def wait_for_start(self) -> None:
+        """Say `ready` once everyone awaited has subscribed, then wait for the supervisor's `start`. Alone: at once."""
+        awaited = [(topic, int(n)) for topic, _, n in (a.rpartition("=") for a in self.arguments.awaits)]
         said = False
         deadline = time.monotonic() + MAX_START_WAIT_S
         while self.running and not self.control.started:
-            if not said and (ready() or self.arguments.rejoin or time.monotonic() > deadline):
+            heard = all(p.subscribers(topic) >= n for p in self._publishers for topic, n in awaited)
+            if not said and (heard or self.arguments.rejoin or time.monotonic() > deadline):
                 self.control.send("ready")
                 said = True
             self.control.take_commands()
+            self._watch_supervisor()
             time.sleep(0.005)
 
     def beat(self, status: Callable[[], dict[str, Any]], force: bool = False) -> None:
@@ -200,7 +204,13 @@ class Process:
         now = time.monotonic()
         if force or now >= self._next_status:
             self._next_status = now + STATUS_PERIOD_S
+            self._watch_supervisor()
             self.control.send("status", **status())
+
+    def _watch_supervisor(self) -> None:
+        """Without its supervisor a process ends."""
+        if self.arguments.control is not None and not is_running(self.arguments.control):
+            self.control.stopping = True
 
     def event(self, text: str) -> None:
         """Tell the supervisor something that a person should know; alone, print it."""
@@ -224,8 +234,11 @@ def parser(description: str) -> argparse.ArgumentParser:
     """The arguments that every process takes."""
     out = argparse.ArgumentParser(description=description)
     out.add_argument("--rig", required=True, help="rig file, or the name of a shipped rig")
-    out.add_argument("--control", action="store_true", help="answer to a supervisor (the supervisor sets this)")
+    out.add_argument("--control", type=int, metavar="PID", help="the supervisor to answer to (it sets this itself)")
     out.add_argument("--lossless", action="store_true", help="no bound on queues (replay with flow control)")
+    out.add_argument(
+        "--await", dest="awaits", action="append", default=[], metavar="TOPIC=N", help="subscribers to wait for"
+    )
     out.add_argument("--rejoin", action="store_true", help="do not wait for subscribers: the run is under way")
     return out
 
@@ -235,8 +248,6 @@ def run(
 ) -> None:
     """Parse, load the rig, run the body; a SensorfuseError becomes a message and exit code 2."""
     args = arguments.parse_args(argv)
-    if args.control:
-        die_with_parent()
     try:
         args.rig_model = load_rig(args.rig)
         body(args)

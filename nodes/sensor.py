@@ -11,8 +11,9 @@ import zmq
 from sensorfuse.nodes.process import Process, Publisher, parser, receive, run
 
 from sensorfuse.align.signature import motion_signature
-from sensorfuse.endpoints import SLOTS, address, make_socket
+from sensorfuse.endpoints import address, make_socket
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.fusion.warm_up import typical_sample
 from sensorfuse.messages import Modality, Sample, sample_problem
 from sensorfuse.sim import SimulatedRig
 from sensorfuse.wire import Envelope, WireError, decode_data, encode_data, encode_meta, envelope_of
@@ -61,10 +62,7 @@ class _Sensor:
         self.config = process.rig.sensors[stream]
         self.boot = time.time_ns()
         self.published = 0
-
-    def _subscribed(self) -> bool:
-        slots = 1 if self.process.lossless else len(SLOTS)
-        return self.publisher.subscribers(f"{self.stream}/meta") >= slots
+        motion_signature(typical_sample(process.rig, stream), self.config)  # compile before time counts
 
     def _status(self) -> dict[str, object]:
         return {"stream": self.stream, "boot": self.boot, "published": self.published}
@@ -102,7 +100,7 @@ class _Sensor:
             )
         sim = SimulatedRig(process.rig, epoch_ns=0)
         sim.sample(self.stream, 0)  # compile and cache before time counts
-        process.wait_for_start(self._subscribed)
+        process.wait_for_start()
         for sample in self._paced(sim):
             self.publish(sample)
         self._finish()
@@ -149,7 +147,7 @@ class _Sensor:
         self.boot = 0  # a log has one incarnation, whoever carries it
         source = process.adopt(make_socket(process.context, zmq.PULL, 0 if process.lossless else 64))
         source.connect(address(process.rig, f"source.{self.stream}"))
-        process.wait_for_start(self._subscribed)
+        process.wait_for_start()
         while process.running:
             process.beat(self._status)
             source.poll(IDLE_POLL_MS)

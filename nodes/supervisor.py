@@ -11,8 +11,6 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import zmq
+from sensorfuse.nodes.nursery import ChildHandle, Nursery
 from sensorfuse.nodes.process import receive, subscribe
 
 from sensorfuse.clock import RunClock, epoch_offset_ns
@@ -90,7 +89,8 @@ class Outcome:
 @dataclass
 class _Child:
     spec: ProcessSpec
-    popen: subprocess.Popen[bytes] | None = None
+    handle: ChildHandle | None = None
+    requested: bool = False  # the nursery has been asked for it and has not answered yet
     ready: bool = False
     active: bool = False
     done: bool = False
@@ -161,8 +161,9 @@ class Supervisor:
             ["tick", "end", "fused", "fused_end", "timing"],
             True,
         )
+        self.nursery = Nursery(plan.out / "logs" / "nursery.log")
         try:
-            for spec in process_table(plan.rig, plan.mode, twins, plan.only):
+            for spec in process_table(plan.rig, plan.mode, twins, plan.record_inputs, plan.only):
                 self.children[spec.name] = _Child(spec)
                 self._spawn(self.children[spec.name], rejoin=False)
             self._wait_until_ready()
@@ -173,6 +174,7 @@ class Supervisor:
             self._listen()
         finally:
             self._kill_all()
+            self.nursery.close()
             self._ears.close()
             self._control.close()
             if lock is not None:
@@ -214,9 +216,11 @@ class Supervisor:
 
     # ---- children
 
-    def _command(self, spec: ProcessSpec, rejoin: bool) -> list[str]:
+    def _arguments(self, spec: ProcessSpec, rejoin: bool) -> list[str]:
         plan = self.plan
-        command = [sys.executable, "-m", spec.module, "--rig", str(self._rig_file), "--control", *spec.arguments]
+        command = ["--rig", str(self._rig_file), "--control", str(os.getpid()), *spec.arguments]
+        for topic, count in spec.awaits:
+            command += ["--await", f"{topic}={count}"]
         if plan.lossless:
             command.append("--lossless")
         if rejoin:
@@ -237,21 +241,30 @@ class Supervisor:
 
     def _spawn(self, child: _Child, rejoin: bool) -> None:
         log = self.plan.out / "logs" / f"{child.spec.name}.log"
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        with log.open("ab" if rejoin else "wb") as output:
-            child.popen = subprocess.Popen(
-                self._command(child.spec, rejoin),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops the others in order
-            )
+        self.nursery.request(child.spec.name, child.spec.module, self._arguments(child.spec, rejoin), log)
+        child.handle = None
+        child.requested = True
         child.ready = child.done = child.active = False
         child.started_at = time.monotonic()
 
     def _alive(self, child: _Child) -> bool:
-        return child.popen is not None and child.popen.poll() is None
+        return child.requested or (child.handle is not None and child.handle.alive())
+
+    def _collect_births(self) -> None:
+        """Learn which of the processes asked for are there; replace a nursery that died, and ask again."""
+        if not self.nursery.alive():
+            self._event("nursery", "died; another one is started")
+            self.nursery.replace()
+            for child in self.children.values():
+                if child.requested:
+                    self._spawn(child, rejoin=self._started)
+        for child in self.children.values():
+            if child.requested and (pid := self.nursery.pid_of(child.spec.name)) is not None:
+                child.handle = ChildHandle(pid)
+                child.requested = False
+
+    def _exit_code(self, child: _Child) -> int | None:
+        return self.nursery.exit_code(child.handle.pid) if child.handle is not None else None
 
     def _last_words(self, child: _Child) -> str:
         log = self.plan.out / "logs" / f"{child.spec.name}.log"
@@ -265,7 +278,7 @@ class Supervisor:
             self._hear_control()
             for child in self.children.values():
                 if not self._alive(child):
-                    code = child.popen.returncode if child.popen else None
+                    code = self._exit_code(child)
                     raise SensorfuseError(
                         f"process {child.spec.name!r} did not start (exit code {code}): {self._last_words(child)}"
                     )
@@ -337,9 +350,12 @@ class Supervisor:
     def _cause_outages(self, elapsed_s: float) -> None:
         while self._outages and elapsed_s >= self._outages[0].at_s:
             outage = self._outages.pop(0)
+            if outage.process == "nursery":
+                self.nursery.popen.kill()
+                continue
             child = self.children[outage.process]
-            if child.popen is not None and self._alive(child):
-                child.popen.send_signal(signal.SIGKILL)
+            if child.handle is not None and self._alive(child):
+                child.handle.kill()
                 child.held_until = time.monotonic() + outage.for_s
                 self._event(
                     outage.process,
@@ -350,7 +366,10 @@ class Supervisor:
         """Notice deaths, hand over, restart."""
         now = time.monotonic()
         for child in self.children.values():
-            if self._alive(child) or child.done or child.given_up:
+            if self._alive(child) or child.given_up:
+                continue
+            self._hear_control()  # its last words may still be under way
+            if child.done:
                 continue
             if child.died_at is None:
                 child.died_at = now
@@ -367,7 +386,7 @@ class Supervisor:
                 self._spawn(child, rejoin=True)
 
     def _on_death(self, child: _Child) -> None:
-        code = child.popen.returncode if child.popen else None
+        code = self._exit_code(child)
         if time.monotonic() - child.started_at > CALM_S:
             child.restarts = 0
         self._event(child.spec.name, f"died (exit code {code})")
@@ -385,6 +404,7 @@ class Supervisor:
                 self._event(twin.spec.name, f"took over from {child.spec.name}")
 
     def _hear_control(self) -> None:
+        self._collect_births()
         while self._control.poll(0):
             parts = self._control.recv_multipart()
             try:
@@ -392,11 +412,13 @@ class Supervisor:
             except (WireError, IndexError, UnicodeDecodeError):
                 continue
             child = self.children.get(name)
+            if child is not None and child.requested:
+                self._collect_births()  # it was born before it spoke
             if (
                 child is None
-                or child.popen is None
                 or not isinstance(message, dict)
-                or message.get("pid") != child.popen.pid
+                or child.handle is None
+                or message.get("pid") != child.handle.pid
             ):
                 continue  # words of an incarnation that is no more
             self._hear(child, message)
@@ -459,6 +481,9 @@ class Supervisor:
             if told:
                 self._tell_all(group, {"kind": "stop"})
             deadline = time.monotonic() + grace
+            for child in group:
+                if not child.ready and child.handle is not None:
+                    child.handle.kill()  # still starting: it has nothing to bring to an end
             while any(self._alive(c) for c in group):
                 self._listen()
                 if time.monotonic() > deadline:
@@ -469,10 +494,9 @@ class Supervisor:
                     deadline = time.monotonic() + STOP_GRACE_S
                 time.sleep(0.002)
             for child in group:
-                if child.popen is not None and self._alive(child):
+                if child.handle is not None and self._alive(child):
                     self._event(child.spec.name, "did not stop when told and was killed")
-                    child.popen.kill()
-                    child.popen.wait()
+                    child.handle.kill()
             self._listen()
 
     def _tell_all(self, group: list[_Child], command: dict[str, Any]) -> None:
@@ -482,6 +506,5 @@ class Supervisor:
 
     def _kill_all(self) -> None:
         for child in self.children.values():
-            if child.popen is not None and child.popen.poll() is None:
-                child.popen.kill()
-                child.popen.wait()
+            if child.handle is not None:
+                child.handle.kill()

@@ -29,3 +29,17 @@ def test_what_sends_stops_before_what_receives(synthetic_rig: Rig) -> None:
 def test_only_some_sensors(synthetic_rig: Rig) -> None:
     names = [p.name for p in process_table(synthetic_rig, "run", twins=False, only=("imu",))]
     assert set(names) & set(synthetic_rig.streams()) == {"imu"}
+
+
+def test_publishers_wait_for_everyone_who_must_hear_them(synthetic_rig: Rig) -> None:
+    live = {p.name: dict(p.awaits) for p in process_table(synthetic_rig, "run", twins=True)}
+    assert live["fusion.0"] == {"fused": 3, "progress": 0}
+    assert live["align.1"] == {"tick": 4}
+    assert live["lidar"] == {"lidar/meta": 2, "lidar/data": 2}
+    assert live["imu"] == {"imu/meta": 2, "imu/data": 4}
+    played = {p.name: dict(p.awaits) for p in process_table(synthetic_rig, "replay", twins=False, inputs=True)}
+    assert played["player"] == {"clock": 1}
+    assert played["fusion.0"] == {"fused": 2, "progress": 1}
+    assert played["lidar"] == {"lidar/meta": 1, "lidar/data": 2}
+    recorded = {p.name: dict(p.awaits) for p in process_table(synthetic_rig, "record", twins=False)}
+    assert recorded["lidar"] == {"lidar/meta": 0, "lidar/data": 1}

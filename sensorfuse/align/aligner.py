@@ -207,7 +207,9 @@ class Aligner:
         velocity = envelope.signature.get("ego_velocity_mps")
         if velocity is not None:
             sigma = np.asarray(envelope.signature["ego_velocity_sigma_mps"], dtype=np.float64)
-            self._ego.push_velocity(event_ns, np.asarray(velocity, dtype=np.float64), sigma)
+            rate, _ = self._ego.rate_at(event_ns)
+            v = np.asarray(velocity, dtype=np.float64) - np.cross(rate, T_base_sensor.translation)
+            self._ego.push_velocity(event_ns, v, sigma)
 
     # ---- output
 

@@ -15,25 +15,28 @@ from sensorfuse.rig import SensorConfig
 from sensorfuse.track.radar_detector import ego_velocity
 
 MIN_INLIERS = 5
+MIN_SIGMA_MPS = 0.05
 
 
 def motion_signature(sample: Sample, config: SensorConfig) -> dict[str, Any]:
     """What the sample says about motion, as plain numbers.
 
-    `ego_velocity_mps` (vx, vy, vz) in base axes with `ego_velocity_sigma_mps` (inf where unobserved), from radar
-    Doppler;
-    `level` is the mean brightness of an image, the loudness of audio (rms), or the number of points of a cloud.
+    `ego_velocity_mps` (vx, vy, vz) is the velocity of the sensor's own place in base axes, from radar Doppler, with
+    `ego_velocity_sigma_mps` (inf where unobserved). `level` is the mean brightness of an image, the loudness of audio
+    (rms), or the number of points or detections.
     """
     arrays = sample.arrays
     if "detections" in arrays:
         velocity, sigma, inliers = ego_velocity(arrays["detections"], config.T_base_sensor.transform())
+        level = float(len(arrays["detections"]))
         if int(np.sum(inliers)) < MIN_INLIERS:
-            return {"level": float(len(arrays["detections"]))}
-        spread = float(np.max(sigma))
+            return {"level": level}
+        vx, vy = map(float, velocity)
+        sigma_x, sigma_y = (max(float(v), MIN_SIGMA_MPS) for v in sigma)
         return {
-            "level": float(len(arrays["detections"])),
-            "ego_velocity_mps": [float(velocity[0]), float(velocity[1]), 0.0],
-            "ego_velocity_sigma_mps": [max(spread, 0.05), max(spread, 0.05), float("inf")],
+            "level": level,
+            "ego_velocity_mps": [vx, vy, 0.0],
+            "ego_velocity_sigma_mps": [sigma_x, sigma_y, float("inf")],
         }
     for name in ("image", "image_mono"):
         if name in arrays:

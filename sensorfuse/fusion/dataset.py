@@ -24,7 +24,7 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.learned import SPATIAL, VX_UNIT_MPS, measurement_middle_ns
 from sensorfuse.fusion.preprocess import INPUT_SHAPES, Preprocessor, small_image
 from sensorfuse.fusion.warp import planar_motion
-from sensorfuse.messages import MODALITIES, SOUND_CLASSES, Detections, Modality, Sample, StreamTick, Tick, Truth
+from sensorfuse.messages import MODALITIES, SOUND_CLASSES, Modality, Sample, StreamTick, Tick, Truth
 from sensorfuse.rig import Rig, shipped_rig
 from sensorfuse.sim import SimulatedRig
 

@@ -2,9 +2,9 @@
 
     python -m sensorfuse.fusion.evaluate --strategy late --strategy hybrid --json scores.json
 
-Score: average precision by centre distance (2 m), per group and their mean, as nuScenes defines it (Caesar et al., CVPR
-2020) but with one distance; over objects on the grid that some LiDAR points reach. Detections near objects that nothing
-reaches do not count. Runs the same fuser that a robot runs.
+Score: mean average precision over 0.5, 1, 2 and 4 m and over the groups vehicle, cyclist and pedestrian, as in
+`track/scoring.py` (nuScenes: Caesar et al., CVPR 2020), of objects on the grid that some LiDAR rays can reach.
+Detections near objects that nothing reaches do not count. Runs the same fuser that a robot runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,17 @@ from numpy.typing import NDArray
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.dataset import Sampler, ideal_tick, visible_objects
-from sensorfuse.fusion.decode import GROUPS, on_grid
+from sensorfuse.fusion.decode import GROUP_OF_CLASS, GROUPS, on_grid
 from sensorfuse.fusion.fuser import FusionResult
-from sensorfuse.fusion.matching import in_group, match_centres
 from sensorfuse.fusion.strategies import make_fuser, strategy_names
-from sensorfuse.messages import MODALITIES, Detections, Sample, Tick, Truth
+from sensorfuse.messages import CLASSES, MODALITIES, Detections, Sample, Tick, Truth
 from sensorfuse.rig import Rig, shipped_rig
 from sensorfuse.sim import SimulatedRig
+from sensorfuse.track.scoring import ERRORS, ScoringConfig, score_sequence
 
 HEARD_SCORE = 0.5
+REPRESENTATIVES = ("car", "cyclist", "pedestrian")
+"""The class that stands for each of `GROUPS` in the scores."""
 
 
 @dataclass
@@ -48,9 +50,7 @@ class Scene:
 class Tally:
     """Collects one strategy's results under one condition."""
 
-    scores: list[list[NDArray[np.float32]]] = field(default_factory=lambda: [[] for _ in GROUPS])
-    hits: list[list[NDArray[np.bool_]]] = field(default_factory=lambda: [[] for _ in GROUPS])
-    truths: list[int] = field(default_factory=lambda: [0] * len(GROUPS))
+    pairs: list[tuple[Detections, Truth]] = field(default_factory=list)
     motion_errors: list[tuple[float, float]] = field(default_factory=list)
     sound_right: int = 0
     sound_wrong: int = 0
@@ -58,22 +58,17 @@ class Tally:
     direction_errors: list[float] = field(default_factory=list)
 
     def add(self, result: FusionResult, scene: Scene) -> None:
+        truth = scene.truth
+        inside = on_grid(truth.objects)
+        real, hidden = truth.objects.select(inside & scene.visible), truth.objects.select(inside & ~scene.visible)
         found = result.detections.select(on_grid(result.detections))
-        inside = on_grid(scene.truth.objects)
-        for group in range(len(GROUPS)):
-            mine = in_group(found, group)
-            real = in_group(scene.truth.objects.select(inside & scene.visible), group)
-            hidden = scene.truth.objects.select(inside & ~scene.visible)
-            hit = match_centres(mine, real)
-            counts = hit | ~near_any(mine, hidden)
-            self.scores[group].append(mine.score[counts])
-            self.hits[group].append(hit[counts])
-            self.truths[group] += len(real)
-        if scene.truth.twist is not None and result.twist is not None:
-            error = result.twist - scene.truth.twist
+        found = found.select(~near_any(found, hidden) | near_any(found, real))
+        self.pairs.append((by_group(found), replace(truth, objects=by_group(real))))
+        if truth.twist is not None and result.twist is not None:
+            error = result.twist - truth.twist
             self.motion_errors.append((float(error[0]), float(error[5])))
         true: dict[str, list[float]] = {}
-        for event in scene.truth.sounds:
+        for event in truth.sounds:
             true.setdefault(event.name, []).append(event.azimuth_rad)
         heard = {e.name: e.azimuth_rad for e in result.sounds if e.score >= HEARD_SCORE}
         self.sound_true += len(true)
@@ -84,27 +79,27 @@ class Tally:
             self.direction_errors.append(float(np.abs(away).min()))
 
     def summary(self) -> dict[str, Any]:
-        """Average precision per group that occurs, and its mean; recall at the operating point; motion; sounds."""
-        precision = {
-            g: average_precision(np.concatenate(self.scores[k]), np.concatenate(self.hits[k]), self.truths[k])
-            for k, g in enumerate(GROUPS)
-            if self.truths[k]
-        }
-        out: dict[str, Any] = {f"ap_{g}": round(v, 4) for g, v in precision.items()}
-        out["map"] = round(float(np.mean(list(precision.values()))), 4) if precision else None
-        hits, found = (sum(int(x.sum() if k == 0 else len(x)) for g in self.hits for x in g) for k in (0, 1))
-        out["recall"] = round(hits / max(sum(self.truths), 1), 4)
-        out["precision"] = round(hits / max(found, 1), 4)
+        """Detection scores, and errors of own motion and of sounds where there are any."""
+        score = score_sequence(self.pairs, ScoringConfig(by_class=True))
+        out: dict[str, Any] = {"map": score["mean_ap"], "nds": score["nds"]}
+        names = dict(zip(REPRESENTATIVES, GROUPS, strict=True))
+        out |= {f"ap_{names[c]}": v["mean_ap"] for c, v in score["classes"].items() if v["truths"]}
+        out |= {name: score[name] for name in ERRORS}
         if self.motion_errors:
-            rms = np.sqrt(np.square(self.motion_errors).mean(axis=0))
-            out["vx_rms_mps"], out["yaw_rate_rms_radps"] = round(float(rms[0]), 3), round(float(rms[1]), 4)
+            out["vx_rms_mps"], out["yaw_rate_rms_radps"] = np.sqrt(np.square(self.motion_errors).mean(axis=0)).tolist()
         if self.sound_true:
-            out["sound_recall"] = round(self.sound_right / self.sound_true, 3)
-            out["sound_precision"] = round(self.sound_right / max(self.sound_right + self.sound_wrong, 1), 3)
+            out["sound_recall"] = self.sound_right / self.sound_true
+            out["sound_precision"] = self.sound_right / max(self.sound_right + self.sound_wrong, 1)
         errors = [e for e in self.direction_errors if np.isfinite(e)]
         if errors:
-            out["direction_median_deg"] = round(float(np.degrees(np.median(errors))), 1)
-        return out
+            out["direction_median_deg"] = float(np.degrees(np.median(errors)))
+        return {name: round(float(value), 4) for name, value in out.items() if np.isfinite(value)}
+
+
+def by_group(objects: Detections) -> Detections:
+    """The same objects, every class replaced by its group's representative."""
+    names = [REPRESENTATIVES[GROUP_OF_CLASS[CLASSES[c]]] for c in objects.class_id]
+    return replace(objects, class_id=np.array([CLASSES.index(n) for n in names], dtype=np.uint8))
 
 
 def near_any(found: Detections, others: Detections, radius_m: float = 2.0) -> NDArray[np.bool_]:
@@ -113,17 +108,6 @@ def near_any(found: Detections, others: Detections, radius_m: float = 2.0) -> ND
         return np.zeros(len(found), dtype=bool)
     away = found.center[:, None, :2] - others.center[None, :, :2]
     return np.asarray((np.hypot(away[..., 0], away[..., 1]) <= radius_m).any(axis=1))
-
-
-def average_precision(score: NDArray[np.floating], hit: NDArray[np.bool_], truths: int) -> float:
-    """Area under the precision-recall curve, precision made monotonic; what is never found adds nothing."""
-    if not truths or not len(score):
-        return 0.0
-    hit = hit[np.argsort(-score, kind="stable")]
-    true = np.cumsum(hit)
-    precision = true / np.arange(1, len(hit) + 1)
-    precision = np.maximum.accumulate(precision[::-1])[::-1]
-    return float((precision * hit).sum() / truths)
 
 
 def scenes(rig: Rig, scenario: str, seed: int, ticks: int) -> Iterator[Scene]:
@@ -190,7 +174,7 @@ def table(scores: dict[str, Any]) -> str:
     names = list(scores)
     rows = ["condition".ljust(14) + "".join(n.rjust(max(len(n) + 2, 10)) for n in names)]
     for case in next(iter(scores.values()))["conditions"]:
-        cells = (f"{scores[n]['conditions'][case]['map'] or 0:.3f}".rjust(max(len(n) + 2, 10)) for n in names)
+        cells = (f"{scores[n]['conditions'][case].get('map', 0.0):.3f}".rjust(max(len(n) + 2, 10)) for n in names)
         rows.append(case.ljust(14) + "".join(cells))
     return "\n".join(rows)
 
@@ -219,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SensorfuseError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
-    print(f"\nmean average precision (2 m) over {len(worlds)} unseen worlds, {given.ticks} ticks each", file=sys.stderr)
+    print(f"\nmean average precision over {len(worlds)} unseen worlds, {given.ticks} ticks each", file=sys.stderr)
     print(table(scores))
     judged = {"worlds": [f"{s} {k}" for s, k in worlds], "ticks_per_world": given.ticks, "strategies": scores}
     if given.json:

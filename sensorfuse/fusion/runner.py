@@ -25,6 +25,9 @@ Key = tuple[str, int, int]  # stream, boot, seq
 DATA_WAIT_NS = 30_000_000  # a tick waits so long for the data of samples it names
 KEEP_NS = 2_500_000_000
 MAX_HELD = 256  # samples held per stream
+MAX_PENDING = 2  # raw camera, LiDAR or radar samples that wait for the encoder; older ones only if a tick names them
+MAX_BEHIND = 2  # with so many ticks waiting, fuse what is encoded already and shed the rest
+SHED = "shed: fusion was behind"
 
 
 @dataclass
@@ -37,7 +40,7 @@ class _Held:
     value: Any = None
     encode_ns: int = 0
     failed: bool = False
-    fused: bool = False
+    closed: bool = False  # the ledger has its reason
 
 
 @dataclass
@@ -80,7 +83,8 @@ class FusionRunner:
         self._closed: list[tuple[str, int, int, LedgerReason]] = []
         self.failures: deque[str] = deque(maxlen=100)  # encoder failures, for the process to report
         self._encoded: deque[tuple[int, int]] = deque(maxlen=256)  # when encoders ran, monotonic time
-        self._pending: OrderedDict[Key, None] = OrderedDict()  # raw samples not yet encoded, oldest first
+        self._pending: OrderedDict[Key, None] = OrderedDict()  # raw samples to encode, oldest first
+        self._windowed = {n for n, c in rig.sensors.items() if c.modality in ("imu", "audio")}
 
     # ---- input
 
@@ -94,6 +98,9 @@ class FusionRunner:
         full = (envelope.stream, *key)
         if not self.lazy:
             self._pending[full] = None
+            waiting = [k for k in self._pending if k[0] == envelope.stream]
+            if envelope.stream not in self._windowed and len(waiting) > MAX_PENDING:
+                del self._pending[waiting[0]]
         while len(held) > MAX_HELD or (
             len(held) > 1 and sample.stamp_ns - next(iter(held.values())).stamp_ns > KEEP_NS
         ):
@@ -176,6 +183,7 @@ class FusionRunner:
         evidence: dict[str, list[Any]] = {}
         encode_ns = 0
         absent_streams: dict[str, str] = {}
+        behind = not self.patient and len(self._ticks) >= MAX_BEHIND
         for stream in tick.streams:
             values = []
             for seq in stream.seqs:
@@ -184,16 +192,20 @@ class FusionRunner:
                     self._wanted.setdefault(key, now_ns)
                     continue
                 held = self._held[stream.stream][key[1:]]
+                if held.sample is not None and behind:
+                    self._settle(key, held, "queue_full")
+                    absent_streams[stream.stream] = SHED
+                    continue
                 if held.sample is not None:
                     self._pending.pop(key, None)
                     self._encode(stream.stream, held)
                 encode_ns += held.encode_ns
-                self._settle(key, held)
+                self._settle(key, held, "corrupt" if held.failed else "fused")
                 if not held.failed:
                     values.append(held.value)
             if values:
                 evidence[stream.stream] = values
-            elif stream.seqs:
+            elif stream.seqs and stream.stream not in absent_streams:
                 absent_streams[stream.stream] = (
                     "data not here in time" if self._any(absent, stream) else "encoder failed"
                 )
@@ -217,11 +229,11 @@ class FusionRunner:
     def _any(self, keys: set[Key], stream: StreamTick) -> bool:
         return any(k[0] == stream.stream for k in keys)
 
-    def _settle(self, key: Key, held: _Held) -> None:
-        if not held.fused:
-            held.fused = True
+    def _settle(self, key: Key, held: _Held, reason: LedgerReason) -> None:
+        if not held.closed:
+            held.closed = True
             self._wanted.pop(key, None)
-            self._closed.append((*key, "corrupt" if held.failed else "fused"))
+            self._closed.append((*key, reason))
 
     def _give_up(self, now_ns: int) -> None:
         """Samples that a tick named: came after it and were never fused (late), or did not come at all (lost)."""

@@ -1,11 +1,11 @@
 """Train encoders and fusion networks on the synthetic rig.
 
-    python -m sensorfuse.fusion.train --strategy hybrid --strategy cross_modal_attention --data /tmp/fusion_data --out
-    /tmp/run
+    python -m sensorfuse.fusion.train --strategy hybrid --strategy cross_modal_attention --data DATA --out RUN
 
-Strategies named together share encoders and are trained together. `--encoders encoders.safetensors` freezes shipped
-ones, so that a new strategy can be added beside the others. Every example is trained with modality dropout. With the
-same command, data and thread count the result is the same; `--resume` continues from the last whole epoch.
+Strategies named together share encoders and are trained together, taking turns. `--encoders encoders.safetensors`
+freezes shipped ones, so that a new strategy can be added beside the others. Every example is trained with modality
+dropout. With the same command, data and thread count the result is the same; `--resume` continues from the last whole
+epoch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.fusion.encoders import ENCODERS
+from sensorfuse.fusion.encoders import ENCODERS, FEATURES
 from sensorfuse.fusion.examples import Batch, Examples, draw_dropout
 from sensorfuse.fusion.grid import GRID, BevGrid
 from sensorfuse.fusion.losses import total_loss
@@ -49,7 +49,7 @@ class TrainConfig(BaseModel):
     batch: int = Field(default=12, ge=2)
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = 1e-4
-    dropout: tuple[float, float, float, float, float] = (0.3, 0.3, 0.3, 0.3, 0.3)
+    dropout: tuple[float, float, float, float, float] = (0.25, 0.25, 0.25, 0.25, 0.25)
     patience: int = Field(default=4, ge=1)
     threads: int = Field(default=1, ge=1)
     resume: bool = False
@@ -75,19 +75,25 @@ class Trainee(nn.Module):
         self.frozen = False
 
     def features(self, batch: Batch) -> list[Tensor]:
-        """Maps and vectors of all five modalities at t_ref, present or not."""
+        """Maps and vectors of all five modalities at t_ref; zeros for the absent, which are not encoded."""
         out = []
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            for m in MODALITIES:
-                inputs = batch.inputs[m]
+            for k, m in enumerate(MODALITIES):
+                rows = torch.nonzero(batch.present[:, k] > 0.5)[:, 0]
+                inputs = [x[rows] for x in batch.inputs[m]]
+                if not len(rows):
+                    shape = (FEATURES, GRID.cells, GRID.cells) if m in SPATIAL else (FEATURES,)
+                    out.append(torch.zeros(len(batch.present), *shape))
+                    continue
                 if m in SPATIAL:
-                    maps = self.encoders[m](
-                        *[x.contiguous(memory_format=torch.channels_last) for x in inputs[:1]], *inputs[1:]
-                    )
-                    out.append(warp_features(maps, batch.warp[:, SPATIAL.index(m)]))
+                    first = inputs[0].contiguous(memory_format=torch.channels_last)
+                    maps = self.encoders[m](first, *inputs[1:])
+                    encoded = warp_features(maps, batch.warp[rows, SPATIAL.index(m)])
                 else:  # a window of messages: encode each, then average
-                    vector = inputs[0]
-                    out.append(self.encoders[m](vector.flatten(0, 1)).unflatten(0, vector.shape[:2]).mean(dim=1))
+                    window = inputs[0]
+                    encoded = self.encoders[m](window.flatten(0, 1)).unflatten(0, window.shape[:2]).mean(dim=1)
+                blank = encoded.new_zeros(len(batch.present), *encoded.shape[1:])
+                out.append(blank.index_copy(0, rows, encoded))
         return out
 
     def train(self, mode: bool = True) -> Trainee:
@@ -97,13 +103,16 @@ class Trainee(nn.Module):
         return self
 
 
-def batch_loss(model: Trainee, batch: Batch) -> tuple[Tensor, dict[str, dict[str, float]]]:
-    """Sum over strategies, and each strategy's parts."""
+def batch_loss(
+    model: Trainee, batch: Batch, strategies: Sequence[str] | None = None
+) -> tuple[Tensor, dict[str, dict[str, float]]]:
+    """Sum over `strategies` (default all), and each one's parts."""
     features = model.features(batch)
     heard = batch.present[:, MODALITIES.index("audio")]
     total, parts = torch.zeros(()), {}
-    for name, network in model.networks.items():
-        loss, detail = total_loss(network(*features, batch.present), batch.targets, heard)
+    for name in strategies or list(model.networks):
+        outputs = model.networks[name](*features, batch.present)
+        loss, detail = total_loss(outputs, batch.targets, heard)
         total = total + loss
         parts[name] = {"total": float(loss.detach()), **detail}
     return total, parts
@@ -162,7 +171,8 @@ def train(config: TrainConfig, training: Examples, held_out: Examples) -> tuple[
         for step in range(steps):
             index = order[step * config.batch : (step + 1) * config.batch]
             keep = draw_dropout(rng, config.batch, config.dropout)
-            loss, _ = batch_loss(model, training.batch(index, rng.random(config.batch) < 0.5, keep))
+            turn = config.strategies[(epoch * steps + step) % len(config.strategies)]
+            loss, _ = batch_loss(model, training.batch(index, rng.random(config.batch) < 0.5, keep), [turn])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 5.0)

@@ -51,10 +51,10 @@ def open_log(path: str | Path, offsets_ns: Mapping[str, int] | None = None) -> L
         if not given.exists():
             raise SensorfuseError(f"{given}: no such file or folder")
         _require_content(given)
-        file = _lone_mcap(given) or given
-        for _, reader in FORMATS:
-            if reader.matches(file):
-                return reader(file, offsets_ns)
+        for file in (given, _lone_mcap(given)):
+            for _, reader in FORMATS:
+                if file is not None and reader.matches(file):
+                    return reader(file, offsets_ns)
     except PermissionError:
         raise SensorfuseError(f"{given}: no permission to read it") from None
     except OSError as error:

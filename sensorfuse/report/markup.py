@@ -14,7 +14,7 @@ def text(value: Any) -> str:
 
 
 def figure(summary: dict[str, Any], path: Sequence[str], form: Callable[[Any], str]) -> str:
-    """The summary's number at `path`, formatted; the element names the path, so that page and summary can be compared."""
+    """The summary's number at `path`, formatted; the element names the path, so that page and summary compare."""
     value: Any = summary
     for key in path:
         value = value[key]
@@ -27,7 +27,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") ->
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>' for row in rows
     )
-    return f'<div class="scroll"><table class="{text(kind)}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    parts = f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
+    return f'<div class="scroll"><table class="{text(kind)}">{parts}</table></div>'
 
 
 def section(name: str, title: str, *parts: str) -> str:
@@ -63,6 +64,8 @@ def chart(draw: Callable[[str, bool], bytes | None], words: str) -> str:
     for theme, narrow in (("dark", True), ("light", True), ("dark", False)):
         picture = draw(theme, narrow)
         if picture is not None:
-            conditions = (["(prefers-color-scheme: dark)"] if theme == "dark" else []) + (["(max-width: 640px)"] if narrow else [])
+            conditions = (["(prefers-color-scheme: dark)"] if theme == "dark" else []) + (
+                ["(max-width: 640px)"] if narrow else []
+            )
             sources.append(f'<source media="{" and ".join(conditions)}" srcset="{data_uri(picture)}">')
     return f'<picture class="chart">{"".join(sources)}{image(fallback, words)}</picture>'

@@ -14,6 +14,7 @@ from sensorfuse.report.markup import chart, image, note, section, text
 from sensorfuse.report.palette import DARK, LIGHT, jpeg_bytes, png_bytes, scene_bytes
 from sensorfuse.report.pictures import bird_eye_figure, camera_figure
 from sensorfuse.report.record import RunRecord, Snapshot
+from sensorfuse.report.scores import score
 from sensorfuse.report.timeline import NARROW_IN, WIDE_IN, age_figure, latency_figure, state_figure
 
 THEMES = {"light": LIGHT, "dark": DARK}
@@ -23,7 +24,8 @@ WIDE_DPI, NARROW_DPI = 144, 180
 def write_report(out_dir: Path, record: RunRecord, summary: dict[str, Any], snapshots: list[Snapshot]) -> Path:
     """Write `report.html` into `out_dir` and return its path. `summary` is what `build_summary` made of the run.
 
-    The page holds its style and its pictures; a browser needs nothing else. It follows the reader's light or dark setting.
+    The page holds its style and its pictures; a browser needs nothing else. It follows the reader's light or dark
+    setting.
 
     Raises:
         OSError: `out_dir` can't be written.
@@ -45,22 +47,28 @@ def _body(record: RunRecord, summary: dict[str, Any], snapshots: list[Snapshot])
     example = example_frame(snapshots)
     return [
         sections.tiles(summary),
-        section("timeline", "What each tick used", _states(summary), sections.modalities(summary) if summary["ticks"] else ""),
+        section(
+            "timeline",
+            "What each tick used",
+            _states(summary),
+            sections.modalities(summary) if summary["ticks"] else "",
+        ),
         section("scenes", "What it saw", *(_scene(s, record, t0_ns) for s in snapshots)),
         section("latency", "Latency", _latency(record, summary), sections.latency(summary)),
         section("age", "Age of what was used", _ages(summary), sections.ages(summary)),
         section("ledger", "Where every message went", sections.ledger(summary)),
         section("provenance", "What one frame says of itself", sections.provenance(example, t0_ns)),
-        section("score", "Scores against truth", sections.score(summary)),
+        section("score", "Scores against truth", score(summary)),
         section("events", "Events", sections.events(summary)),
         section("how", "How it was run", sections.how(record, summary)),
     ]
 
 
 def example_frame(snapshots: list[Snapshot]) -> FusedFrame | None:
-    """The shown tick whose provenance says most: the first degraded one, else the first."""
+    """The shown tick whose provenance says most: the first that used some streams and not others, else the first."""
     frames = [s.frame for s in snapshots]
-    return next((f for f in frames if f.mode != "full"), frames[0] if frames else None)
+    mixed = (f for f in frames if len({u.used for u in f.uses}) == 2)
+    return next(mixed, frames[0] if frames else None)
 
 
 def _scene(snapshot: Snapshot, record: RunRecord, t0_ns: int | None) -> str:
@@ -69,7 +77,9 @@ def _scene(snapshot: Snapshot, record: RunRecord, t0_ns: int | None) -> str:
     words = f"Bird's-eye view of tick {frame.tick_id}: {len(frame.tracks)} tracks, {len(frame.detections)} detections"
     left = f"<div>{image(scene_bytes(above), words)}</div>"
     right = f"<div>{_camera(snapshot, record)}{sections.tick_uses(frame)}</div>"
-    return f'<article class="scene">{sections.scene_title(frame, t0_ns)}<div class="views">{left}{right}</div></article>'
+    return (
+        f'<article class="scene">{sections.scene_title(frame, t0_ns)}<div class="views">{left}{right}</div></article>'
+    )
 
 
 def _camera(snapshot: Snapshot, record: RunRecord) -> str:
@@ -96,7 +106,9 @@ def _states(summary: dict[str, Any]) -> str:
         return _png(state_figure(summary, THEMES[theme], NARROW_IN if narrow else WIDE_IN), narrow)
 
     drawn = chart(draw, "Timeline: the state of every stream at every tick; figures are in the table below")
-    numbered = note("Dashed lines are events, numbered as in the table of events.") if drawn and summary["events"] else ""
+    numbered = (
+        note("Dashed lines are events, numbered as in the table of events.") if drawn and summary["events"] else ""
+    )
     return drawn + numbered
 
 
@@ -104,7 +116,9 @@ def _ages(summary: dict[str, Any]) -> str:
     def draw(theme: str, narrow: bool) -> bytes | None:
         return _png(age_figure(summary, THEMES[theme], NARROW_IN if narrow else WIDE_IN), narrow)
 
-    told = note("From a sample's event time to the tick, in milliseconds; below zero where the sample is newer than the tick.")
+    told = note(
+        "From a sample's event time to the tick, in milliseconds; below zero where the sample is newer than the tick."
+    )
     drawn = chart(draw, "Age of what each tick used, per stream over the run")
     return drawn + told if drawn else ""
 

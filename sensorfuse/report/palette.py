@@ -1,7 +1,7 @@
 """Colours and drawing defaults of every picture.
 
-Hues are those of Okabe and Ito's palette ("Color Universal Design", 2008), which people with any common colour vision tell
-apart, shaded for each background; shapes and line styles differ as well.
+Hues are those of Okabe and Ito's palette ("Color Universal Design", 2008), which people with any common colour vision
+tell apart, shaded for each background; shapes and line styles differ as well.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ LIGHT = Theme(
         "idle": "#9aa3ad",
         "missing": "#d5dade",
         "suspect": "#cc79a7",
+        "shed": "#56b4e9",
         "failed": "#d55e00",
     },
 )
@@ -63,6 +64,7 @@ DARK = Theme(
         "idle": "#6b7580",
         "missing": "#3a424b",
         "suspect": "#cc79a7",
+        "shed": "#b3dcf5",
         "failed": "#d55e00",
     },
 )
@@ -76,7 +78,7 @@ EGO = "#f5f7f9"
 TRACK = "#56b4e9"
 DETECTION = "#e69f00"
 RADAR = "#f08fc0"
-TRUTH = "#35d19a"
+TRUTH = "#ffffff"
 SOUND = "#f0e442"
 
 MAX_SCENE_PNG = 160_000  # bytes
@@ -101,7 +103,7 @@ def png_bytes(figure: Figure, dpi: int = 150) -> bytes:
     return buffer.getvalue()
 
 
-def jpeg_bytes(figure: Figure, dpi: int = 100, quality: int = 82) -> bytes:
+def jpeg_bytes(figure: Figure, dpi: int = 140, quality: int = 82) -> bytes:
     """The figure as a JPEG file, for photographs."""
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
@@ -113,7 +115,7 @@ def jpeg_bytes(figure: Figure, dpi: int = 100, quality: int = 82) -> bytes:
     return bytes(data.tobytes())
 
 
-def scene_bytes(figure: Figure, dpi: int = 110) -> bytes:
+def scene_bytes(figure: Figure, dpi: int = 140) -> bytes:
     """A PNG, or a JPEG where the PNG would be large (a noisy radar image under the points)."""
     png = png_bytes(figure, dpi)
     return png if len(png) <= MAX_SCENE_PNG else jpeg_bytes(figure, dpi)

@@ -1,7 +1,7 @@
 """Where samples and boxes lie at a tick: in base_link seen from above, and in a camera's picture. No drawing.
 
-Between a sample's time and the tick the rig is taken to move with the frame's twist, so that what is drawn together was so
-together in the world.
+Between a sample's time and the tick the rig is taken to move with the frame's twist, so that what is drawn together
+was together in the world.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _motion(frame: FusedFrame, dt_s: float) -> Transform:
 
 
 def lidar_points(sample: Sample, sensor: SensorConfig, frame: FusedFrame, stream: str) -> Array:
-    """Finite points (N, 3) of a sweep in base_link at the tick, each moved from its own time where the sweep has times."""
+    """Finite points (N, 3) of a sweep in base_link at the tick, each moved from its own time if it has one."""
     points = sample.arrays["points"].astype(np.float64)
     keep = np.isfinite(points).all(axis=1)
     base = sensor.T_base_sensor.transform() @ points[keep]
@@ -111,8 +111,8 @@ def boxes_in_image(
 ) -> list[tuple[int, Array]]:
     """Box rows that a camera sees, each with its corners (8, 2) in pixels of an image of `shape` (height, width).
 
-    Boxes are taken back to the image's time by ego motion and their own velocity. One that reaches behind the camera, or whose
-    middle lies outside the view, is left out.
+    Boxes are taken back to the image's time by ego motion and their own velocity. One that reaches behind the camera,
+    or whose middle lies outside the view, is left out.
     """
     intrinsics = sensor.intrinsics
     if intrinsics is None or len(boxes) == 0:

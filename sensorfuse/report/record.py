@@ -24,6 +24,7 @@ STAGES: dict[str, tuple[str, str]] = {
 }
 
 MAX_SNAPSHOTS = 6
+MIN_STRETCH_TICKS = 5  # a shorter one is a blip, not shown for its own sake
 SETTLE_TICKS = 10  # what a tracker needs to confirm its tracks after a change
 
 
@@ -89,8 +90,9 @@ class _Stretch:
 def choose_snapshots(frames: Iterable[FusedFrame], limit: int = MAX_SNAPSHOTS) -> list[int]:
     """Ids of the ticks worth showing, ascending, at most `limit`; reads `tick_id` and `mode` only.
 
-    In order of rank: the first full tick, the longest losses (their middle), the recovery after each, and ticks spread over
-    the rest of the run. A full tick is taken a little after its stretch begins, once tracks are confirmed.
+    In order of rank: the first full tick, the longest losses (their middle), the recovery after each, and ticks spread
+    over the rest of the run. A full tick is taken a little after its stretch begins, once tracks are confirmed.
+    Stretches of a few ticks, and a short one before the first sensors speak, count as part of what surrounds them.
     """
     stretches: list[_Stretch] = []
     for frame in frames:
@@ -98,18 +100,18 @@ def choose_snapshots(frames: Iterable[FusedFrame], limit: int = MAX_SNAPSHOTS) -
             stretches[-1].ticks.append(frame.tick_id)
         else:
             stretches.append(_Stretch(frame.mode, [frame.tick_id]))
-    wanted: list[int] = []
-    full = [s for s in stretches if s.mode == "full"]
-    if full:
-        lasting = [s for s in full if len(s.ticks) > SETTLE_TICKS]
-        wanted.append((lasting or full)[0].settled())
-    losses = [i for i, s in enumerate(stretches) if s.mode != "full"]
-    for i in sorted(losses, key=lambda i: -len(stretches[i].ticks)):
-        wanted.append(stretches[i].middle())
-        if i + 1 < len(stretches) and stretches[i + 1].mode == "full":
-            wanted.append(stretches[i + 1].settled())
-    chosen = list(dict.fromkeys(wanted))[:limit]
     ticks = sorted({t for s in stretches for t in s.ticks})
+    lasting = _without_blips(stretches)
+    wanted: list[int] = []
+    full = [s for s in lasting if s.mode == "full"]
+    if full:
+        wanted.append(next((s for s in full if len(s.ticks) > SETTLE_TICKS), full[0]).settled())
+    losses = [i for i, s in enumerate(lasting) if s.mode != "full"]
+    for i in sorted(losses, key=lambda i: -len(lasting[i].ticks)):
+        wanted.append(lasting[i].middle())
+        if i + 1 < len(lasting) and lasting[i + 1].mode == "full":
+            wanted.append(lasting[i + 1].settled())
+    chosen = list(dict.fromkeys(wanted))[:limit]
 
     def loneliness(t: int) -> int:
         """Distance to the nearest chosen tick, and half of that for the run's ends, which show little."""
@@ -118,3 +120,17 @@ def choose_snapshots(frames: Iterable[FusedFrame], limit: int = MAX_SNAPSHOTS) -
     while len(chosen) < min(limit, len(ticks)):
         chosen.append(max((t for t in ticks if t not in chosen), key=loneliness))
     return sorted(chosen)
+
+
+def _without_blips(stretches: list[_Stretch]) -> list[_Stretch]:
+    """Stretches long enough to matter, those of one mode joined over what was left out; all of them if none is."""
+    kept = [s for s in stretches if len(s.ticks) >= MIN_STRETCH_TICKS]
+    if len(kept) > 1 and kept[0] is stretches[0] and kept[0].mode != "full" and len(kept[0].ticks) <= SETTLE_TICKS:
+        kept = kept[1:]
+    joined: list[_Stretch] = []
+    for stretch in kept or stretches:
+        if joined and joined[-1].mode == stretch.mode:
+            joined[-1] = _Stretch(stretch.mode, joined[-1].ticks + stretch.ticks)
+        else:
+            joined.append(stretch)
+    return joined

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sensorfuse.messages import LEDGER_REASONS, FusedFrame, StreamUse
-from sensorfuse.report.markup import figure, note, section, table, text
+from sensorfuse.report.markup import figure, note, table, text
 from sensorfuse.report.record import STAGES, RunRecord
 from sensorfuse.report.states import STATES, state_of
 from sensorfuse.report.summary import off_by
@@ -18,7 +18,7 @@ REASON_WORDS = {
     "superseded": "a newer or nearer sample of its stream was taken instead",
     "late": "came after the ticks it could have served",
     "no_tick": "no tick wanted it: before the first, after the last, or a stream that fusion does not use",
-    "queue_full": "dropped at a full queue",
+    "queue_full": "dropped at a full queue, or skipped because fusion was behind",
     "transport_lost": "published, never received: lost on a socket or inside a process that died",
     "corrupt": "its payload broke the contract of its modality",
     "quarantined": "its stamp could not be trusted",
@@ -35,7 +35,7 @@ def mode_words(mode: str) -> str:
 
 def tiles(summary: dict[str, Any]) -> str:
     """The key figures."""
-    ticks = f'{figure(summary, ("ticks",), count)} <small>of {figure(summary, ("ticks_expected",), count)}</small>'
+    ticks = f"{figure(summary, ('ticks',), count)} <small>of {figure(summary, ('ticks_expected',), count)}</small>"
     missed = len(summary["ticks_missed"])
     cells = [
         _tile("ticks published", ticks, "none missed" if missed == 0 else f'<span class="bad">{missed} missed</span>'),
@@ -45,24 +45,37 @@ def tiles(summary: dict[str, Any]) -> str:
             text(percent(summary["ticks_full"], summary["ticks"])) + " of the ticks",
         ),
     ]
-    for stage, name in (("capture_to_fused", "capture to fused"), ("overhead", "pipeline overhead"), ("fuse", "fusion model")):
-        row = summary["latency_ms"].get(stage)
-        if row and row["n"]:
-            p50 = f'{figure(summary, ("latency_ms", stage, "p50"), milliseconds)} <small>ms</small>'
-            cells.append(_tile(name, p50, f'p99 {figure(summary, ("latency_ms", stage, "p99"), milliseconds)} ms'))
+    for stage, name in _timed_tiles(summary):
+        p50 = f"{figure(summary, ('latency_ms', stage, 'p50'), milliseconds)} <small>ms</small>"
+        cells.append(_tile(name, p50, f"p99 {figure(summary, ('latency_ms', stage, 'p99'), milliseconds)} ms"))
     gaps = {m: row["longest_gap_s"] for m, row in summary["modalities"].items()}
     worst = max(gaps, key=lambda m: gaps[m], default=None)
     if worst is not None:
-        value = figure(summary, ("modalities", worst, "longest_gap_s"), seconds)
-        cells.append(_tile("longest gap", value, text(MODALITY_LABELS.get(worst, worst)) if gaps[worst] else "no modality was away"))
+        value = figure(summary, ("modalities", worst, "longest_gap_s"), lambda gap: seconds(gap) if gap else "none")
+        cells.append(
+            _tile(
+                "longest gap", value, text(MODALITY_LABELS.get(worst, worst)) if gaps[worst] else "no modality was away"
+            )
+        )
     published = sum(row["published"] for row in summary["streams"].values())
-    verdict = '<span class="good">all accounted for</span>' if summary["ledger_balanced"] else '<span class="bad">do not add up</span>'
+    verdict = (
+        '<span class="good">all accounted for</span>'
+        if summary["ledger_balanced"]
+        else '<span class="bad">do not add up</span>'
+    )
     cells.append(_tile("messages published", text(count(published)), verdict))
     return f'<div class="tiles">{"".join(cells)}</div>'
 
 
+def _timed_tiles(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """The two latencies worth a tile, of those that the run has."""
+    names = (("capture_to_fused", "latency, median"), ("overhead", "overhead, median"), ("fuse", "fusion, median"))
+    return [(s, name) for s, name in names if summary["latency_ms"].get(s, {"n": 0})["n"]][:2]
+
+
 def _tile(name: str, value: str, more: str) -> str:
-    return f'<div class="tile"><div class="name">{name}</div><div class="value">{value}</div><div class="more">{more}</div></div>'
+    parts = (("name", name), ("value", value), ("more", more))
+    return '<div class="tile">' + "".join(f'<div class="{kind}">{part}</div>' for kind, part in parts) + "</div>"
 
 
 def modalities(summary: dict[str, Any]) -> str:
@@ -77,13 +90,13 @@ def modalities(summary: dict[str, Any]) -> str:
                 text(MODALITY_LABELS.get(name, name)),
                 figure(summary, (*path, "ticks_used"), count),
                 f'<span class="absent">{cell}</span>' if absent else f'<span class="zero">{cell}</span>',
-                figure(summary, (*path, "longest_gap_s"), seconds),
+                figure(summary, (*path, "longest_gap_s"), lambda gap: seconds(gap) if gap else "none"),
                 text(_reasons(summary, name)),
             ]
         )
     modes = ", ".join(f"{figure(summary, ('modes', m), count)} {text(mode_words(m))}" for m in summary["modes"])
     head = ("modality", "ticks used", "ticks absent", "longest gap", "absent because")
-    return table(head, rows) + (note(f"Ticks by what they were made of: {modes}.") if modes else "")
+    return table(head, rows, "last-words") + (note(f"Ticks by what they were made of: {modes}.") if modes else "")
 
 
 def _reasons(summary: dict[str, Any], modality: str) -> str:
@@ -92,7 +105,7 @@ def _reasons(summary: dict[str, Any], modality: str) -> str:
         if use["modality"] == modality:
             for reason, n in use["absent_because"].items():
                 found[reason] = found.get(reason, 0) + n
-    return ", ".join(f"{reason} {n}" for reason, n in found.items()) or "–"
+    return ", ".join(f"{reason}: {n}" for reason, n in found.items()) or "–"
 
 
 def ages(summary: dict[str, Any]) -> str:
@@ -101,7 +114,9 @@ def ages(summary: dict[str, Any]) -> str:
     for stream, use in summary["uses"].items():
         path = ("uses", stream)
         weight = "–" if use["weight_mean"] is None else figure(summary, (*path, "weight_mean"), lambda w: f"{w:.2f}")
-        figures = [figure(summary, (*path, kind, k), milliseconds) for kind in ("age_ms", "bound_ms") for k in ("p50", "p99")]
+        figures = [
+            figure(summary, (*path, kind, k), milliseconds) for kind in ("age_ms", "bound_ms") for k in ("p50", "p99")
+        ]
         rows.append([text(stream), *figures, weight])
     head = ("stream", "age p50, ms", "p99", "alignment bound p50, ms", "p99", "mean weight")
     return table(head, rows) if rows else ""
@@ -114,10 +129,21 @@ def latency(summary: dict[str, Any]) -> str:
     for stage in [*(s for s in STAGES if s in timed), *(s for s in timed if s not in STAGES)]:
         label, meaning = STAGES.get(stage, (stage, ""))
         cells = [figure(summary, ("latency_ms", stage, k), milliseconds) for k in ("p50", "p99", "max")]
-        rows.append([text(label), *cells, figure(summary, ("latency_ms", stage, "n"), count), f'<span class="muted">{text(meaning)}</span>'])
+        rows.append(
+            [
+                text(label),
+                *cells,
+                figure(summary, ("latency_ms", stage, "n"), count),
+                f'<span class="muted">{text(meaning)}</span>',
+            ]
+        )
     if not rows:
         return note("Nothing was timed in this run.")
-    untimed = "" if "capture_to_fused" in timed else note("A replay without a clock has no latency; the figures are durations of work.")
+    untimed = (
+        ""
+        if "capture_to_fused" in timed
+        else note("A replay without a clock has no latency; the figures are durations of work.")
+    )
     return table(("stage", "p50, ms", "p99, ms", "max, ms", "ticks", "what it measures"), rows, "last-words") + untimed
 
 
@@ -136,7 +162,9 @@ def ledger(summary: dict[str, Any]) -> str:
         return ""
     head = ("stream", "published", "received", *(r.replace("_", " ") for r in LEDGER_REASONS), "check")
     words = "".join(f"<dt>{text(r.replace('_', ' '))}</dt><dd>{text(w)}</dd>" for r, w in REASON_WORDS.items())
-    told = note("Every message a sensor published ends with exactly one reason; the reasons of a stream add up to what it published.")
+    told = note(
+        "Every message that a sensor published ends with one reason; a stream's reasons add up to what it published."
+    )
     return table(head, rows) + told + f"<details><summary>What the reasons mean</summary><dl>{words}</dl></details>"
 
 
@@ -146,15 +174,20 @@ def provenance(frame: FusedFrame | None, t0_ns: int | None) -> str:
         return ""
     rows = [_use_row(use, full=True) for use in frame.uses]
     head = ("stream", "state", "age, ms", "skew, ms", "bound ±, ms", "weight")
-    made = [frame.strategy, frame.model, frame.engine, frame.precision]
-    facts = f"Tick {frame.tick_id}, {seconds(_since(frame, t0_ns))} into the run, {mode_words(frame.mode)}; made by {' · '.join(m for m in made if m)}; "
+    made = " · ".join(m for m in (frame.strategy, frame.model, frame.engine, frame.precision) if m)
+    facts = f"Tick {frame.tick_id}, {seconds(_since(frame, t0_ns))} into the run, {mode_words(frame.mode)}; "
+    facts += f"made by {made}; "
     facts += "closed by its deadline" if frame.deadline_hit else "complete before its deadline"
     facts += f"; {len(frame.detections)} detections, {len(frame.tracks)} tracks."
     motion = ""
     if np.isfinite(frame.twist).all():
         forward, turn = float(frame.twist[0]), float(np.degrees(frame.twist[5]))
-        motion = note(f"Ego motion at the tick: {text(f'{forward:.2f}')} m/s forward, {text(f'{turn:.1f}')}°/s turning left.")
-    told = note("Skew is the time error that no propagation removed; bound is the two-sigma bound of the alignment error.")
+        motion = note(
+            f"Ego motion at the tick: {text(f'{forward:.2f}')} m/s forward, {text(f'{turn:.1f}')}°/s turning left."
+        )
+    told = note(
+        "Skew is the time error that no propagation removed; bound is the two-sigma bound of the alignment error."
+    )
     return f"<p>{text(facts)}</p>" + table(head, rows) + motion + told
 
 
@@ -171,7 +204,11 @@ def _use_row(use: StreamUse, full: bool) -> list[str]:
         return [text(use.stream), '<span class="used">used</span>', *map(text, cells)]
     told = use.reason if full and use.reason else state
     title = STATES[state]
-    return [text(use.stream), f'<span class="absent" title="{text(title)}">{text(told)}</span>', *["–"] * (4 if full else 2)]
+    return [
+        text(use.stream),
+        f'<span class="absent" title="{text(title)}">{text(told)}</span>',
+        *["–"] * (4 if full else 2),
+    ]
 
 
 def _since(frame: FusedFrame, t0_ns: int | None) -> float | None:
@@ -180,7 +217,9 @@ def _since(frame: FusedFrame, t0_ns: int | None) -> float | None:
 
 def scene_title(frame: FusedFrame, t0_ns: int | None) -> str:
     words = mode_words(frame.mode)
-    return f"<h3>Tick {frame.tick_id}: {text(words)}<small>{text(seconds(_since(frame, t0_ns)))} into the run</small></h3>"
+    return (
+        f"<h3>Tick {frame.tick_id}: {text(words)}<small>{text(seconds(_since(frame, t0_ns)))} into the run</small></h3>"
+    )
 
 
 def events(summary: dict[str, Any]) -> str:
@@ -194,36 +233,12 @@ def events(summary: dict[str, Any]) -> str:
     return table(("", "time", "process", "what"), rows, "words") if rows else note("Nothing happened to any process.")
 
 
-def score(summary: dict[str, Any]) -> str:
-    """Scores against truth: plain values in one table, a group of groups in one of its own; empty without truth."""
-    if not summary["score"]:
-        return ""
-    plain, groups = [], []
-    for name, value in summary["score"].items():
-        label = text(str(name).replace("_", " "))
-        if isinstance(value, dict) and value and all(isinstance(v, dict) for v in value.values()):
-            columns = list(dict.fromkeys(k for v in value.values() for k in v))
-            body = [[text(row), *(text(_score_value(v.get(c))) for c in columns)] for row, v in value.items()]
-            groups.append(f"<h3>{label}</h3>" + table(["", *(text(c.replace("_", " ")) for c in columns)], body))
-        elif isinstance(value, dict):
-            plain += [[f"{label}, {text(str(k).replace('_', ' '))}", text(_score_value(v))] for k, v in value.items()]
-        else:
-            plain.append([label, text(_score_value(value))])
-    return (table(("measure", "value"), plain) if plain else "") + "".join(groups)
-
-
-def _score_value(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return ", ".join(_score_value(v) for v in value) if isinstance(value, list) else str(value)
-    return count(value) if isinstance(value, int) else f"{value:.3f}"
-
-
 def how(record: RunRecord, summary: dict[str, Any]) -> str:
     """Command, source, rig and versions: enough to run it again."""
     rate = {"live": "live", "max": "replay, as fast as it goes"}.get(record.rate, f"replay, {record.rate} × real time")
-    missed = ", ".join(map(str, summary["ticks_missed"][:SHOWN_MISSES])) + (" …" if len(summary["ticks_missed"]) > SHOWN_MISSES else "")
+    missed = ", ".join(map(str, summary["ticks_missed"][:SHOWN_MISSES])) + (
+        " …" if len(summary["ticks_missed"]) > SHOWN_MISSES else ""
+    )
     rows = [
         ["source", text(record.source)],
         ["rig", text(f"{record.rig.name}" + (f": {record.rig.description}" if record.rig.description else ""))],
@@ -242,9 +257,3 @@ def how(record: RunRecord, summary: dict[str, Any]) -> str:
 
 def kicker(record: RunRecord) -> str:
     return text(f"sensorfuse · {record.rig.name} · {record.strategy} on {record.engine} · {record.source}")
-
-
-__all__ = [
-    "ages", "events", "how", "kicker", "latency", "ledger", "modalities", "mode_words", "provenance", "scene_title", "score",
-    "section", "tick_uses", "tiles",
-]  # fmt: skip

@@ -6,6 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,13 @@ STATES: dict[str, str] = {
     "idle": "silent for long, not waited for",
     "missing": "never seen",
     "suspect": "stamps quarantined",
+    "shed": "skipped, fusion was behind",
     "failed": "its encoder failed",
 }
 """A stream's state at a tick, as shown. An age limit and a deadline are the rig's."""
 
 DATA_LATE = "data not here in time"  # the fusion process waited for the arrays in vain
+SHED = "shed"  # how a reason begins when fusion was behind and went on without samples
 MAX_POINTS = 600  # per stream in an age curve
 
 
@@ -33,6 +36,8 @@ def state_of(use: StreamUse) -> str:
         return "used"
     if use.reason == DATA_LATE:
         return "late"
+    if use.reason.startswith(SHED):
+        return "shed"
     return use.reason if use.reason in STATES and use.reason != "used" else "failed"
 
 
@@ -117,7 +122,7 @@ class StateHistory:
 def longest_gap(used: set[int], ticks: int) -> int:
     """The longest stretch of successive tick ids in `0 .. ticks - 1` that are not in `used`."""
     marks = sorted({-1, ticks, *(t for t in used if 0 <= t < ticks)})
-    return max(b - a - 1 for a, b in zip(marks, marks[1:], strict=False)) if ticks else 0
+    return max(b - a - 1 for a, b in pairwise(marks)) if ticks else 0
 
 
 def percentiles(values: Any) -> dict[str, Any]:

@@ -33,8 +33,8 @@ def build_summary(record: RunRecord, frames: Iterable[FusedFrame], score: dict[s
     - `modalities`: per modality `ticks_used`, `ticks_absent`, `longest_gap_s`;
     - `uses`: per stream what the ticks used of it (`StateHistory.use`), ages and bounds in ms;
     - `timeline`: `t0_ns`, `period_ms`, `ticks`, `states` (runs) and `age_ms` (curves) per stream;
-    - `strategy`, `model`, `engine`, `precision`, `rig`, `source`, `command`, `rate`, `deterministic`, `events`, `score`,
-      `versions`, `headline`.
+    - `strategy`, `model`, `engine`, `precision`, `rig`, `source`, `command`, `rate`, `deterministic`, `events`,
+      `score`, `versions`, `headline`.
 
     A modality's gap is the longest stretch of the rig's cadence, in seconds, in which no published frame used it.
     """
@@ -116,7 +116,7 @@ def _account(record: RunRecord, stream: str) -> dict[str, int]:
 
 
 def _modalities(record: RunRecord, history: StateHistory, seen: set[int], length: int) -> dict[str, dict[str, Any]]:
-    out = {}
+    out: dict[str, dict[str, Any]] = {}
     for modality in record.rig.fusion.modalities:
         used = history.used_ticks(s for s, c in record.rig.sensors.items() if c.modality == modality)
         gap_s = longest_gap(used, length) * record.rig.fusion.period_ns / 1e9

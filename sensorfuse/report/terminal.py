@@ -21,7 +21,14 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     """Print a summary (as `build_summary` makes it): headline, a bar per modality over the run, latency, ledger."""
     console.print()
     console.print(Text(summary["headline"], style="bold"))
-    facts = (summary["rig"], summary["strategy"], summary["model"], summary["engine"], summary["precision"], _rate(summary["rate"]))
+    facts = (
+        summary["rig"],
+        summary["strategy"],
+        summary["model"],
+        summary["engine"],
+        summary["precision"],
+        _rate(summary["rate"]),
+    )
     console.print(Text(" · ".join(f for f in facts if f), style="dim"))
     parts = [_modalities(summary), _latency(summary), _ledger(summary)]
     for part in parts:

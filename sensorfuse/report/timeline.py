@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
@@ -29,7 +30,7 @@ def marked_events(summary: dict[str, Any]) -> list[tuple[int, float, str]]:
 
 
 def state_figure(summary: dict[str, Any], theme: Theme, width_in: float = WIDE_IN) -> Figure | None:
-    """One row per stream: the state at every tick as colour, losses named, events as numbered lines; None without ticks."""
+    """One row per stream: its state at every tick, losses named, events as numbered lines; None without ticks."""
     states = summary["timeline"]["states"]
     if not states:
         return None
@@ -43,7 +44,9 @@ def state_figure(summary: dict[str, Any], theme: Theme, width_in: float = WIDE_I
     end_s = _duration_s(summary)
     for row, (_, runs) in enumerate(states.items()):
         for first, n, state in runs:
-            ax.broken_barh([(first * period_s, n * period_s)], (row - 0.36, 0.72), facecolors=theme.states[state], linewidth=0)
+            ax.broken_barh(
+                [(first * period_s, n * period_s)], (row - 0.36, 0.72), facecolors=theme.states[state], linewidth=0
+            )
             if state != "used" and n * period_s / end_s > (0.2 if narrow else 0.08):
                 words = f"{state} {n * period_s:.1f} s"
                 ink = theme.text if state == "missing" else "#14181c"
@@ -53,9 +56,17 @@ def state_figure(summary: dict[str, Any], theme: Theme, width_in: float = WIDE_I
     _draw_events(ax, summary, theme)
     figure.legend(
         handles=[Patch(facecolor=theme.states[s], label=s if narrow else f"{s}: {STATES[s]}") for s in found],
-        loc="upper left", bbox_to_anchor=(0.0, 1.0), ncols=min(len(found), 3 if narrow else 4), frameon=False, fontsize=8,
-        labelcolor=theme.muted, handlelength=1.1, handleheight=0.9, columnspacing=1.6, borderpad=0.2,
-    )  # fmt: skip
+        loc="upper left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=min(len(found), 3 if narrow else 4),
+        frameon=False,
+        fontsize=8,
+        labelcolor=theme.muted,
+        handlelength=1.1,
+        handleheight=0.9,
+        columnspacing=1.6,
+        borderpad=0.2,
+    )
     return figure
 
 
@@ -75,7 +86,7 @@ def age_figure(summary: dict[str, Any], theme: Theme, width_in: float = WIDE_IN)
         plain_axes(ax, theme, "both")
         ax.set_xlim(0, _duration_s(summary))
         ax.yaxis.set_major_locator(MaxNLocator(2, integer=True))
-        ax.xaxis.set_major_locator(MaxNLocator(5 if width_in < 6 else 10))
+        ax.xaxis.set_major_locator(MaxNLocator(5 if width_in < 6 else 10, steps=[1, 2, 5, 10]))
         ax.tick_params(labelbottom=row == rows - 1, labelsize=7.5)
         ax.yaxis.tick_right()
         if curve:
@@ -85,8 +96,20 @@ def age_figure(summary: dict[str, Any], theme: Theme, width_in: float = WIDE_IN)
             ax.set_ylim(min(float(ages.min()), 0) - 0.12 * span, max(float(ages.max()), 0) + 0.12 * span)
         else:
             ax.set_yticks([])
-            ax.text(0.5, 0.5, "never used", transform=ax.transAxes, color=theme.muted, fontsize=8, ha="center", va="center")
-        ax.text(-0.012, 0.5, stream, transform=ax.transAxes, color=theme.text, fontsize=9, ha="right", va="center", parse_math=False)
+            ax.text(
+                0.5, 0.5, "never used", transform=ax.transAxes, color=theme.muted, fontsize=8, ha="center", va="center"
+            )
+        ax.text(
+            -0.012,
+            0.5,
+            stream,
+            transform=ax.transAxes,
+            color=theme.text,
+            fontsize=9,
+            ha="right",
+            va="center",
+            parse_math=False,
+        )
         if row == rows - 1:
             ax.set_xlabel("seconds since the first tick", fontsize=8, color=theme.muted)
     return figure
@@ -106,28 +129,35 @@ def latency_figure(
     series = np.asarray(timings_ms.get("capture_to_fused", []), dtype=np.float64)
     narrow = width_in < 6
     bars_in, series_in = 0.3 * len(ordered) + 0.1, 1.3 if len(series) > 1 else 0.0
-    height = 0.35 + bars_in + 0.5 + (series_in + 0.75 if series_in else 0.0)
+    height = 0.35 + bars_in + 0.5 + (series_in + 0.6 if series_in else 0.0)
     figure = Figure(figsize=(width_in, height), facecolor=theme.ground)
     left = 1.55 / width_in
     ax = figure.add_axes((left, 1 - (0.35 + bars_in) / height, 1 - left - 0.15 / width_in, bars_in / height))
     plain_axes(ax, theme, "x")
     widest = max(rows[s]["p99"] for s in ordered) or 1.0
-    ax.set_xlim(min(0.0, *(rows[s]["p50"] for s in ordered)), widest * 1.3)
+    reach = {s: max(rows[s]["p99"], rows[s]["max"] if rows[s]["max"] <= widest * 1.5 else 0.0) for s in ordered}
+    ax.set_xlim(min(0.0, *(rows[s]["p50"] for s in ordered)), max(reach.values()) * (1.25 if narrow else 1.14) or 1.0)
     for y, stage in enumerate(ordered):
         p50, p99, top = rows[stage]["p50"], rows[stage]["p99"], rows[stage]["max"]
         ax.barh(y, p99, height=0.58, color=theme.accent_soft, linewidth=0)
         ax.barh(y, p50, height=0.58, color=theme.accent, linewidth=0)
-        if top <= widest * 1.3:
+        if top <= widest * 1.5:
             ax.plot([top, top], [y - 0.29, y + 0.29], color=theme.muted, linewidth=1.4)
         words = milliseconds(p50) if narrow else f"{milliseconds(p50)}  /  {milliseconds(p99)}"
-        ax.text(max(p99, 0) + widest * 0.015, y, words, va="center", fontsize=7.5, color=theme.muted)
+        ax.text(reach[stage] + widest * 0.015, y, words, va="center", fontsize=7.5, color=theme.muted)
     ax.set_yticks(range(len(ordered)), [STAGES.get(s, (s, ""))[0] for s in ordered])
     for label in ax.get_yticklabels():
         label.set(color=theme.text, fontsize=8.5, parse_math=False)
     ax.set_ylim(len(ordered) - 0.45, -0.55)
     ax.set_xlabel("ms", fontsize=8, color=theme.muted)
-    handles = [Patch(facecolor=theme.accent, label="p50"), Patch(facecolor=theme.accent_soft, label="to p99")]
-    figure.legend(handles=handles, loc="upper right", frameon=False, fontsize=8, labelcolor=theme.muted, ncols=2, borderpad=0.2)
+    handles: list[Any] = [
+        Patch(facecolor=theme.accent, label="p50"),
+        Patch(facecolor=theme.accent_soft, label="to p99"),
+    ]
+    handles.append(Line2D([], [], linestyle="", marker="|", markersize=8, color=theme.muted, label="maximum"))
+    figure.legend(
+        handles=handles, loc="upper right", frameon=False, fontsize=8, labelcolor=theme.muted, ncols=3, borderpad=0.2
+    )
     if series_in:
         below = figure.add_axes((left, 0.48 / height, 1 - left - 0.15 / width_in, series_in / height))
         plain_axes(below, theme, "y")
@@ -137,7 +167,16 @@ def latency_figure(
         below.yaxis.set_major_locator(MaxNLocator(4))
         below.set_xlabel("frames in order", fontsize=8, color=theme.muted)
         words = "capture to\nfused, ms"
-        below.text(-0.5 / width_in / (1 - left), 0.5, words, transform=below.transAxes, color=theme.text, fontsize=8.5, ha="right", va="center")
+        below.text(
+            -0.5 / width_in / (1 - left),
+            0.5,
+            words,
+            transform=below.transAxes,
+            color=theme.text,
+            fontsize=8.5,
+            ha="right",
+            va="center",
+        )
     return figure
 
 
@@ -160,7 +199,7 @@ def _time_axes(figure: Figure, summary: dict[str, Any], theme: Theme, bottom_in:
     ax = figure.add_axes((left, bottom_in / height, right - left, 1 - (bottom_in + top_in) / height))
     plain_axes(ax, theme, "x")
     ax.set_xlim(0, _duration_s(summary))
-    ax.xaxis.set_major_locator(MaxNLocator(5 if width_in < 6 else 10))
+    ax.xaxis.set_major_locator(MaxNLocator(5 if width_in < 6 else 10, steps=[1, 2, 5, 10]))
     ax.set_xlabel("seconds since the first tick", fontsize=8, color=theme.muted)
     return ax
 
@@ -185,4 +224,13 @@ def _draw_events(ax: Any, summary: dict[str, Any], theme: Theme) -> None:
     for group in groups:
         first, last = group[0][0], group[-1][0]
         text = str(first) if len(group) == 1 else f"{first}–{last}" if last - first == len(group) - 1 else f"{first}+"
-        ax.text(group[0][1], 1.02, text, transform=ax.get_xaxis_transform(), ha="center", va="bottom", fontsize=8, color=theme.text)
+        ax.text(
+            group[0][1],
+            1.02,
+            text,
+            transform=ax.get_xaxis_transform(),
+            ha="center",
+            va="bottom",
+            fontsize=8,
+            color=theme.text,
+        )

@@ -25,17 +25,22 @@ def headline(summary: dict[str, Any]) -> str:
 
 
 def _absences(summary: dict[str, Any]) -> str:
-    never, sometimes = [], []
+    alike: dict[tuple[int, float], list[str]] = {}  # modalities that were away as often and as long
+    never = []
     for modality, row in summary["modalities"].items():
         label = MODALITY_LABELS.get(modality, modality)
         if row["ticks_used"] == 0:
             never.append(label)
         elif row["ticks_absent"]:
-            sometimes.append((row["ticks_absent"], label, row["longest_gap_s"]))
-    parts = [f"{join(never)} {'was' if len(never) == 1 else 'were'} absent throughout"] if never else []
-    sometimes.sort(key=lambda part: -part[0])
-    parts += [f"{label} was absent from {n} of them, for {seconds(gap)} at most" for n, label, gap in sometimes]
+            alike.setdefault((row["ticks_absent"], row["longest_gap_s"]), []).append(label)
+    parts = [f"{join(never)} {_was(never)} absent throughout"] if never else []
+    for (ticks, gap_s), labels in sorted(alike.items(), reverse=True):
+        parts.append(f"{join(labels)} {_was(labels)} absent from {ticks} of them, for up to {seconds(gap_s)} at a time")
     return "; " + "; ".join(parts) if parts else ", every modality used in each of them"
+
+
+def _was(labels: list[str]) -> str:
+    return "was" if len(labels) == 1 else "were"
 
 
 def join(words: list[str]) -> str:
@@ -47,7 +52,9 @@ def milliseconds(value: float | None) -> str:
     """Three significant figures or so, without the unit; a dash for nothing."""
     if value is None:
         return "–"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    size = abs(value)
+    digits = f"{size:.0f}" if size >= 99.95 else f"{size:.1f}" if size >= 9.995 else f"{size:.2f}"
+    return digits if value >= 0 or float(digits) == 0 else f"\u2212{digits}"
 
 
 def seconds(value: float | None) -> str:

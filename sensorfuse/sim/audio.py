@@ -1,9 +1,9 @@
 """A microphone array: each source as heard at each microphone, delayed by its way through the air.
 
-Sound that arrives at t left its source at t' = t - distance(t') / c. t' is solved exactly at the start, middle and end of
-a block and interpolated by a parabola in between, per microphone; so arrival time differences give direction, and the
-Doppler shift follows from the motion of source and array. Amplitude falls with 1 / distance. Waveforms are closed functions
-of emission time, so blocks join without a seam.
+Sound that arrives at t left its source at t' = t - distance(t') / c. t' is solved exactly at the start, middle and
+end of a block and interpolated by a parabola in between, per microphone; so arrival time differences give direction,
+and the Doppler shift follows from the motion of source and array. Amplitude falls with 1 / distance. Waveforms are
+closed functions of emission time, so blocks join without a seam.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sensorfuse.geometry import Transform
 from sensorfuse.rig import AudioConfig
 from sensorfuse.sim.noise import message_rng
-from sensorfuse.sim.sound_sources import ENGINE, REACH_M, SoundSources
+from sensorfuse.sim.sound_sources import ENGINE, REACH_M, SIREN, SPEED_OF_SOUND_MPS, SoundSources
 from sensorfuse.sim.world import World
 
 Array = NDArray[np.float64]
@@ -27,6 +27,7 @@ LEVEL = np.array([1.0, 0.6, 0.05])
 EGO_ENGINE = 0.003
 WIND_AT_1_MPS = 2.0e-5  # grows with the square of the speed of the air
 MICROPHONE_NOISE = 3.0e-4
+WAIL, YELP, TWO_TONES = range(3)
 _TABLE = 1 << 16
 
 
@@ -38,22 +39,24 @@ def _tone(cycles):  # type: ignore[no-untyped-def]
 @njit(cache=True, fastmath=True)
 def _siren(t, style, pitch):  # type: ignore[no-untyped-def]
     """A siren at emission time t: style 0 wail, 1 yelp, 2 two tones. Cycles are the integral of the pitch."""
-    if style == 2.0:
+    if style == TWO_TONES:
         half = 0.65
         lap = math.floor(t / (2.0 * half))
         rest = t - lap * 2.0 * half
         low, high = 435.0 * pitch, 585.0 * pitch
         cycles = lap * half * (low + high) + (low * rest if rest < half else low * half + high * (rest - half))
     else:
-        period = 4.6 if style == 0.0 else 0.36
+        period = 4.6 if style == WAIL else 0.36
         lap = t / period
-        cycles = pitch * (1000.0 * t - 380.0 * period / (2.0 * math.pi) * math.cos(2.0 * math.pi * (lap - math.floor(lap))))
+        cycles = pitch * (
+            1000.0 * t - 380.0 * period / (2.0 * math.pi) * math.cos(2.0 * math.pi * (lap - math.floor(lap)))
+        )
     return 0.62 * _tone(cycles) + 0.25 * _tone(2.0 * cycles) + 0.2 * _tone(3.0 * cycles)
 
 
 @njit(cache=True, fastmath=True)
 def _mix(kinds, delays, travelled, style, pitch, period, phase, length, reach, level, start_s, rate_hz, noise, out):  # type: ignore[no-untyped-def]
-    """Add all sources. `delays` (S, C, 3) in s and `travelled` (S, C, 3) in m: at the start, middle and end of the block."""
+    """Add all sources. `delays` in s, `travelled` in m, (S, C, 3): at the start, middle and end of the block."""
     samples, channels = out.shape
     for s in range(len(kinds)):
         kind = kinds[s]
@@ -64,18 +67,18 @@ def _mix(kinds, delays, travelled, style, pitch, period, phase, length, reach, l
                 x = n / samples
                 w0, w1, w2 = (1 - x) * (1 - 2 * x), 4 * x * (1 - x), x * (2 * x - 1)
                 delay = w0 * d0 + w1 * d1 + w2 * d2
-                distance = max(delay * 343.0, 1.0)
+                distance = max(delay * SPEED_OF_SOUND_MPS, 1.0)
                 share = distance / reach[kind]
                 if share >= 1.0:
                     continue
                 gain = level[kind] / distance * (1.0 - share * share)
                 t = start_s + n / rate_hz - delay
-                if kind == 2:
+                if kind == ENGINE:
                     cycles = 24.0 * pitch[s] * t + 2.2 * (w0 * m0 + w1 * m1 + w2 * m2)
-                    at = t * rate_hz + phase[s] * 65536.0
+                    at = t * rate_hz + phase[s] * _TABLE
                     cell = math.floor(at)
-                    i = int(cell) & 65535
-                    rough = noise[i] + (at - cell) * (noise[(i + 1) & 65535] - noise[i])
+                    i = int(cell) & (_TABLE - 1)
+                    rough = noise[i] + (at - cell) * (noise[(i + 1) & (_TABLE - 1)] - noise[i])
                     value = 0.5 * _tone(cycles) + 0.35 * _tone(2.0 * cycles) + 0.2 * _tone(4.0 * cycles) + 0.8 * rough
                 else:
                     lap = t / period[s] + phase[s]
@@ -83,11 +86,13 @@ def _mix(kinds, delays, travelled, style, pitch, period, phase, length, reach, l
                     edge = min(on, length[s] - on)
                     if edge <= 0.0:
                         continue
-                    if kind == 0:
+                    if kind == SIREN:
                         value = _siren(t, style[s], pitch[s])
                     else:
                         low, high = 405.0 * pitch[s] * t, 508.0 * pitch[s] * t
-                        value = 0.3 * (_tone(low) + _tone(high)) + 0.18 * (_tone(2 * low) + _tone(2 * high) + _tone(3 * high))
+                        value = 0.3 * (_tone(low) + _tone(high)) + 0.18 * (
+                            _tone(2 * low) + _tone(2 * high) + _tone(3 * high)
+                        )
                     value *= min(edge / 0.02, 1.0)
                 out[n, c] += gain * value
 
@@ -111,7 +116,10 @@ class AudioModel:
         ego = self.world.ego(t_s)
         cos, sin = np.cos(ego[:, 2])[:, None], np.sin(ego[:, 2])[:, None]
         x, y, z = self._microphones.T
-        return np.stack([ego[:, :1] + cos * x - sin * y, ego[:, 1:2] + sin * x + cos * y, np.broadcast_to(z, (len(ego), len(x)))], -1)
+        return np.stack(
+            [ego[:, :1] + cos * x - sin * y, ego[:, 1:2] + sin * x + cos * y, np.broadcast_to(z, (len(ego), len(x)))],
+            -1,
+        )
 
     def block(self, phase_s: float, first: int, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """Sound (N, C) of samples `first` on; sample n is taken at `phase_s` + n / rate."""
@@ -139,13 +147,13 @@ class AudioModel:
         engine = kinds == ENGINE
         if engine.any():
             travelled[engine] = np.abs(self.world.distance(everyone, emitted).reshape(shape)[engine])
-        siren = kinds == 0
+        siren = kinds == SIREN
         period = np.where(siren, sources.siren_period_s[who], sources.horn_period_s[who])
         length = np.where(siren, 0.75 * period, sources.horn_s[who])
         phase = np.where(siren, sources.siren_phase[who], sources.horn_phase[who])
         _mix(
-            kinds, delays, travelled, sources.siren_style[who], sources.pitch[who], period, phase, length, np.array(REACH_M), LEVEL,
-            start_s, float(self.config.sample_rate_hz), self._rough, out,
+            kinds, delays, travelled, sources.siren_style[who], sources.pitch[who], period, phase, length,
+            np.array(REACH_M), LEVEL, start_s, float(self.config.sample_rate_hz), self._rough, out,
         )  # fmt: skip
 
     def _add_ego(self, first: int, times: Array, out: Array) -> None:

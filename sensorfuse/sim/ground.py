@@ -52,7 +52,9 @@ class GroundMap:
             starts = np.arange(0, road.length_m - _DASH_M, _DASH_PERIOD_M)
             along = np.linspace(0, _DASH_M, 4)
             for start in starts:
-                ring = np.vstack([pixels(start + along, offset + _MARK_M / 2), pixels(start + along, offset - _MARK_M / 2)[::-1]])
+                ring = np.vstack(
+                    [pixels(start + along, offset + _MARK_M / 2), pixels(start + along, offset - _MARK_M / 2)[::-1]]
+                )
                 cv2.fillPoly(image, [ring], MARK, shift=4)
 
         edge = half_width_m(config)
@@ -76,10 +78,9 @@ class GroundMap:
 @njit(cache=True, fastmath=True)
 def material_at(material, x0, y0, cell, x, y):  # type: ignore[no-untyped-def]
     """The material at a place of a `GroundMap` given by its fields."""
-    j = int(math.floor((x - x0) / cell))
-    i = int(math.floor((y - y0) / cell))
+    j, i = math.floor((x - x0) / cell), math.floor((y - y0) / cell)
     if i < 0 or j < 0 or i >= material.shape[0] or j >= material.shape[1]:
-        return 0
+        return GRASS
     return int(material[i, j])
 
 
@@ -87,10 +88,10 @@ def material_at(material, x0, y0, cell, x, y):  # type: ignore[no-untyped-def]
 def mark_share(material, x0, y0, cell, x, y):  # type: ignore[no-untyped-def]
     """How much of the surface at a place is a road mark, in [0, 1], interpolated between cells."""
     u, v = (x - x0) / cell - 0.5, (y - y0) / cell - 0.5
-    j, i = int(math.floor(u)), int(math.floor(v))
+    j, i = math.floor(u), math.floor(v)
     if i < 0 or j < 0 or i + 1 >= material.shape[0] or j + 1 >= material.shape[1]:
         return 0.0
     fu, fv = u - j, v - i
-    low = (1.0 - fu) * (material[i, j] == 2) + fu * (material[i, j + 1] == 2)
-    high = (1.0 - fu) * (material[i + 1, j] == 2) + fu * (material[i + 1, j + 1] == 2)
+    low = (1.0 - fu) * (material[i, j] == MARK) + fu * (material[i, j + 1] == MARK)
+    high = (1.0 - fu) * (material[i + 1, j] == MARK) + fu * (material[i + 1, j + 1] == MARK)
     return (1.0 - fv) * low + fv * high

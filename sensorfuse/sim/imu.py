@@ -37,7 +37,9 @@ def exact_imu(world: World, t_s: Array, T_base_sensor: Transform) -> tuple[Array
 class ImuModel:
     """One IMU in one world."""
 
-    def __init__(self, world: World, config: ImuConfig, rate_hz: float, T_base_sensor: Transform, seed: int, stream: str) -> None:
+    def __init__(
+        self, world: World, config: ImuConfig, rate_hz: float, T_base_sensor: Transform, seed: int, stream: str
+    ) -> None:
         self.world, self.config, self.rate_hz, self.pose = world, config, rate_hz, T_base_sensor
         self._seed, self._stream = seed, stream
         self._bias = [np.zeros((1, 6))]  # per chunk: the bias at the start of each message, and after the last
@@ -54,7 +56,7 @@ class ImuModel:
         return self._bias[chunk + 1]
 
     def batch(self, t_s: Array, k: int) -> tuple[Array, Array]:
-        """Measured angular rate and specific force, (N, 3) each, of message `k` at times (N,), saturated at the ranges."""
+        """Measured angular rate and specific force, (N, 3) each, of message `k` at times (N,), clipped to range."""
         config, n = self.config, len(t_s)
         gyro, accel = exact_imu(self.world, t_s, self.pose)
         rng = message_rng(self._seed, self._stream, k)

@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 MIN_LAP_S = 125.0
 BIKE_M, PARKED_M, KERB_M, PAVEMENT_M, HOUSES_M = 0.75, 2.25, 3.4, 7.4, 8.2
-"""From the edge of the carriageway: middle of the bicycle strip, middle of parked cars, kerb, end of the pavement, houses."""
+"""From the edge of the carriageway: middle of the bicycle strip, of parked cars, kerb, end of the pavement, houses."""
 GUARD_RAIL_M = 3.0
 
 
@@ -39,9 +39,10 @@ def _fillet(corners: Array, radii: Array) -> Array | None:
         arm = start - centre
         cos, sin = np.cos(angle), np.sin(angle)
         out.append(centre + np.stack([cos * arm[0] - sin * arm[1], sin * arm[0] + cos * arm[1]], axis=1))
-        gap = corners[(i + 1) % n] - reach[(i + 1) % n] * into[(i + 1) % n]
-        share = np.arange(1, max(2, int(np.hypot(*(gap - out[-1][-1])) / 2)))[:, None] / max(2, int(np.hypot(*(gap - out[-1][-1])) / 2))
-        out.append(out[-1][-1] + share * (gap - out[-1][-1]))
+        end = out[-1][-1]
+        straight = corners[(i + 1) % n] - reach[(i + 1) % n] * into[(i + 1) % n] - end
+        pieces = max(2, int(np.hypot(*straight) / 2))
+        out.append(end + np.arange(1, pieces)[:, None] / pieces * straight)
     return np.vstack(out)
 
 
@@ -72,7 +73,8 @@ def lay_road(config: RoadConfig, rng: np.random.Generator) -> tuple[Road, Drivin
         if line is None or not _apart(line, clearance):
             continue
         road = Road.through(line)
-        places = rng.permutation(np.linspace(0.05, 0.95, config.stops + config.slow_places) + rng.uniform(-0.04, 0.04, config.stops + config.slow_places))
+        count = config.stops + config.slow_places
+        places = rng.permutation(np.linspace(0.05, 0.95, count) + rng.uniform(-0.04, 0.04, count))
         driving = Driving(
             top_mps=speed,
             lateral_mps2=lateral,
@@ -85,7 +87,9 @@ def lay_road(config: RoadConfig, rng: np.random.Generator) -> tuple[Road, Drivin
         )
         if time_law(road, driving).period >= MIN_LAP_S:
             return road, driving
-    raise SensorfuseError("road: no closed road fits these corners and radii; make corner_radius_m smaller or radius_m larger")
+    raise SensorfuseError(
+        "road: no closed road fits these corners and radii; make corner_radius_m smaller or radius_m larger"
+    )
 
 
 def half_width_m(config: RoadConfig) -> float:

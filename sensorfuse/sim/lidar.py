@@ -1,13 +1,15 @@
 """A spinning LiDAR: one ray per ring and column, each column at its own time.
 
 The beam turns clockwise (seen from above) from straight behind the sensor. Whether an echo is found follows from the
-energy that returns: reflectivity x cosine of incidence x two-way extinction / range^2, scaled so that a surface of 10 %,
-seen head on at `max_range_m` in clear air, is found three times in four. In fog and rain some pulses come back from drops.
+energy that returns: reflectivity x cosine of incidence x two-way extinction / range^2, scaled so that a surface of
+10 %, seen head on at `max_range_m` in clear air, is found three times in four. In fog and rain some pulses come back
+from drops.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -18,8 +20,8 @@ from sensorfuse.rig import LidarConfig
 from sensorfuse.sim.ground import REFLECT as GROUND_REFLECT
 from sensorfuse.sim.ground import GroundMap, material_at
 from sensorfuse.sim.noise import normal, uniform
-from sensorfuse.sim.raycast import gather, incidence, nearest
-from sensorfuse.sim.shapes import COS, GLASS, OWNER, REFLECT, SIN, TEXTURE
+from sensorfuse.sim.raycast import CANDIDATE_COLUMNS, GROUND, SKY, TOP, gather, incidence, nearest
+from sensorfuse.sim.shapes import GLASS, OWNER, REFLECT, TEXTURE
 from sensorfuse.sim.world import World
 
 Array = NDArray[np.float64]
@@ -31,11 +33,13 @@ MISS = -3
 
 
 @njit(cache=True, fastmath=True)
-def _sweep(parts, poses, dts, local, directions, offset, spread, max_m, sigma_m, extinction, key, material, map_place,
-           ground_reflect, noisy, points, intensity, ring, column, hit):  # type: ignore[no-untyped-def]  # fmt: skip
+def _sweep(  # type: ignore[no-untyped-def]
+    parts, poses, dts, local, directions, offset, spread, max_m, sigma_m, extinction, key, material, map_place,
+    ground_reflect, noisy, points, intensity, ring, column, hit,
+):  # fmt: skip
     """Fill one row per echo; return how many. `local`, `directions` (C, R, 3): ray in sensor and base axes."""
     columns, rings = directions.shape[0], directions.shape[1]
-    table = np.empty((len(parts) + 1, 9))
+    table = np.empty((len(parts) + 1, CANDIDATE_COLUMNS))
     found = 0
     for c in range(columns):
         cos, sin = math.cos(poses[c, 2]), math.sin(poses[c, 2])
@@ -58,42 +62,42 @@ def _sweep(parts, poses, dts, local, directions, offset, spread, max_m, sigma_m,
             stretch = math.sqrt(1.0 + slope * slope)
             distance = rho * stretch
             index = c * rings + r
-            hit[index] = -3
-            if who == -2:
+            hit[index] = MISS
+            if who == SKY:
                 echo = 0.0
             else:
                 px, py = ox + rho * ux, oy + rho * uy
-                if who == -1:
+                if who == GROUND:
                     kind = material_at(material, map_place[0], map_place[1], map_place[2], px, py)
                     reflect = ground_reflect[kind]
                     facing = abs(slope) / stretch
                 else:
                     reflect = parts[who, REFLECT]
-                    facing = incidence(parts, parts[who, COS], parts[who, SIN], who, face, ux, uy, slope, px, py)
-                    if parts[who, TEXTURE] == GLASS and face != 3 and noisy and uniform(key, 8 * index + 7) < 0.6:
+                    facing = incidence(parts, who, face, ux, uy, slope, px, py)
+                    if parts[who, TEXTURE] == GLASS and face != TOP and noisy and uniform(key, 16 * index + 7) < 0.6:
                         reflect = 0.01  # most of the light goes through a window
-                echo = reflect * (0.25 + 0.75 * facing) * math.exp(-2.0 * extinction * distance)
+                echo = reflect * (0.1 + 0.9 * facing) * math.exp(-2.0 * extinction * distance)
             if noisy:
                 scatter = 1.0 - math.exp(-0.6 * extinction * 12.0)
-                if extinction > 1e-3 and uniform(key, 8 * index) < scatter:
-                    drop = 1.0 - math.log(uniform(key, 8 * index + 1)) * min(6.0, 0.25 / extinction)
-                    if drop < distance or who == -2:
-                        distance, echo, who = drop, 0.02 + 0.05 * uniform(key, 8 * index + 6), -2
-                        if drop > max_m or uniform(key, 8 * index + 7) < 0.3:
+                if extinction > 1e-3 and uniform(key, 16 * index) < scatter:
+                    drop = 1.0 - math.log(uniform(key, 16 * index + 1)) * min(6.0, 0.25 / extinction)
+                    if drop < distance or who == SKY:
+                        distance, echo, who = drop, 0.02 + 0.05 * uniform(key, 16 * index + 6), SKY
+                        if drop > max_m or uniform(key, 16 * index + 7) < 0.3:
                             continue
                 elif echo > 0.0:
-                    strength = echo / 0.1 * (max_m / max(distance, 1.0)) ** 2
-                    if uniform(key, 8 * index + 2) > 0.99 * (1.0 - math.exp(-1.5 * strength)):
+                    strength = echo / WEAKEST_REFLECT * (max_m / max(distance, 1.0)) ** 2
+                    if uniform(key, 16 * index + 2) > (1.0 - DROPOUT) * (1.0 - math.exp(-1.5 * strength)):
                         continue
-                distance += sigma_m * normal(key, 4 * index + 2)
-            if echo <= 0.0 or distance < 0.7 or distance > max_m:
+                distance += sigma_m * normal(key, 8 * index + 4)
+            if echo <= 0.0 or distance < MIN_RANGE_M or distance > max_m:
                 continue
             hit[index] = int(parts[who, OWNER]) if who >= 0 else who
             for d in range(3):
                 points[found, d] = local[c, r, d] * distance
             shade = 255.0 * echo
             if noisy:
-                shade *= 1.0 + 0.06 * normal(key, 4 * index + 3)
+                shade *= 1.0 + 0.06 * normal(key, 8 * index + 5)
             intensity[found] = min(max(math.floor(shade + 0.5), 0.0), 255.0)
             ring[found] = r
             column[found] = c
@@ -112,14 +116,18 @@ class LidarModel:
         a, e = np.meshgrid(azimuth, elevation, indexing="ij")
         self.local = np.stack([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)], axis=-1)  # (C, R, 3)
         self.directions = np.ascontiguousarray(self.local @ T_base_sensor.rotation.T)
-        flat = self.directions[..., :2] / np.maximum(np.linalg.norm(self.directions[..., :2], axis=-1, keepdims=True), 1e-9)
+        flat = self.directions[..., :2] / np.maximum(
+            np.linalg.norm(self.directions[..., :2], axis=-1, keepdims=True), 1e-9
+        )
         mean = flat.mean(axis=1, keepdims=True)
         mean /= np.maximum(np.linalg.norm(mean, axis=-1, keepdims=True), 1e-9)
-        cosine = float(np.clip((flat * mean).sum(axis=-1).min(), 0.0, 1.0))  # beyond 90 degrees apart: no culling to the side
+        cosine = float(
+            np.clip((flat * mean).sum(axis=-1).min(), 0.0, 1.0)
+        )  # beyond 90 degrees apart: no culling to the side
         self._spread = np.array([cosine, math.sqrt(1 - cosine * cosine)])
         self._offset = np.ascontiguousarray(T_base_sensor.translation)
 
-    def sweep(self, start_s: float, period_s: float, key: np.uint64 | None) -> tuple[Array, ...]:
+    def sweep(self, start_s: float, period_s: float, key: np.uint64 | None) -> tuple[NDArray[Any], ...]:
         """One turn from `start_s` on: points (N, 3) float32 in the sensor frame at each ray's own time, intensity (N,),
         ring (N,), time (N,) in seconds after the start, and what each of the C * R rays hit: an actor, -1 for ground or
         anything fixed, -2 for nothing or a drop, -3 for no echo. Without a key there is no noise and no loss.
@@ -136,6 +144,7 @@ class LidarModel:
         count = _sweep(
             parts, poses, times - middle, self.local, self.directions, self._offset, self._spread, config.max_range_m,
             config.range_noise_m, self.world.scenario.weather.extinction_per_m, np.uint64(0) if key is None else key,
-            g.material, np.array([g.x0_m, g.y0_m, g.cell_m]), GROUND_REFLECT, key is not None, points, intensity, ring, column, hit,
+            g.material, np.array([g.x0_m, g.y0_m, g.cell_m]), GROUND_REFLECT, key is not None, points, intensity,
+            ring, column, hit,
         )  # fmt: skip
         return points[:count], intensity[:count], ring[:count], period_s * column[:count] / n, hit

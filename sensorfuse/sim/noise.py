@@ -1,7 +1,8 @@
-"""Randomness that depends on nothing but its key: one generator per (seed, stream, message), and counter-based noise for kernels.
+"""Randomness that depends on nothing but its key: one generator per (seed, stream, message), and counter-based noise
+for kernels.
 
-The counter-based numbers are SplitMix64 (Steele, Lea, Flood 2014): a hash of a key and an index, so that the noise of one
-ray or pixel depends on no other.
+The counter-based numbers are SplitMix64 (Steele, Lea, Flood 2014): a hash of a key and an index, so that the noise
+of one ray or pixel depends on no other.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A scanning radar: a power picture over azimuth and range, as Navtech devices give, in steps of about half a decibel.
 
-The beam turns clockwise from straight ahead, once per message, each azimuth at its own time. It is narrow in azimuth and wide
-in elevation: rays of several elevations share out the power of the first thing each meets; far things behind near ones show
-where a higher ray passes over. Speckle is exponential in power; the picture is the logarithm.
+The beam turns clockwise from straight ahead, once per message, each azimuth at its own time. It is narrow in azimuth
+and wide in elevation: rays of several elevations share out the power of the first thing each meets; far things
+behind near ones show where a higher ray passes over. Speckle is exponential in power; the picture is the logarithm.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sensorfuse.geometry import Transform
 from sensorfuse.rig import RadarConfig
-from sensorfuse.sim.raycast import gather, nearest
+from sensorfuse.sim.raycast import CANDIDATE_COLUMNS, SKY, gather, nearest
 from sensorfuse.sim.shapes import OWNER
 from sensorfuse.sim.world import World
 
@@ -29,7 +29,7 @@ FLOOR_LEVEL = 24.0
 
 @njit(cache=True, fastmath=True)
 def _scan(parts, poses, dts, offset, rotation, azimuths, slopes, max_m, bins, power):  # type: ignore[no-untyped-def]
-    table = np.empty((len(parts) + 1, 9))
+    table = np.empty((len(parts) + 1, CANDIDATE_COLUMNS))
     spread = 2.0 * math.pi / len(azimuths)
     for a in range(len(azimuths)):
         cos, sin = math.cos(poses[a, 2]), math.sin(poses[a, 2])
@@ -47,7 +47,7 @@ def _scan(parts, poses, dts, offset, rotation, azimuths, slopes, max_m, bins, po
                 if e == 0 or abs(rotation[2, 2]) < 0.9999:
                     count = gather(parts, dts[a], ox, oy, offset[2], ux, uy, 1.0, 0.0, max_m, table)
                 rho, who, _ = nearest(parts, table, count, offset[2], ux, uy, slope, max_m)
-                if who == -2:
+                if who == SKY:
                     continue
                 distance = rho * math.sqrt(1.0 + slope * slope)
                 cell = int(distance / max_m * bins)
@@ -72,7 +72,9 @@ class PolarRadarModel:
         turn = -2 * np.pi * np.arange(AZIMUTHS) / AZIMUTHS
         self.azimuths = np.where(turn < -np.pi, turn + 2 * np.pi, turn)
 
-    def scan(self, start_s: float, period_s: float, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def scan(
+        self, start_s: float, period_s: float, rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Power (400, 576) and azimuths (400,), left positive, of one turn from `start_s` on."""
         times = start_s + period_s * np.arange(AZIMUTHS) / AZIMUTHS
         middle = start_s + period_s / 2
@@ -80,8 +82,8 @@ class PolarRadarModel:
         parts = self.world.parts(middle, poses[AZIMUTHS // 2, :2], self.config.max_range_m + 5.0)
         power = np.zeros((AZIMUTHS, BINS))
         _scan(
-            parts, poses, times - middle, self.pose.translation, np.ascontiguousarray(self.pose.rotation), self.azimuths,
-            np.tan(np.radians(ELEVATIONS_DEG)), self.config.max_range_m, BINS, power,
+            parts, poses, times - middle, self.pose.translation, np.ascontiguousarray(self.pose.rotation),
+            self.azimuths, np.tan(np.radians(ELEVATIONS_DEG)), self.config.max_range_m, BINS, power,
         )  # fmt: skip
         beam = 0.5 * power + 0.25 * (np.roll(power, 1, axis=0) + np.roll(power, -1, axis=0))
         speckle = rng.standard_exponential((AZIMUTHS, BINS), dtype=np.float32)

@@ -1,7 +1,8 @@
-"""Who is on the road and beside it, drawn by the seed: the ego lane's platoon, other lanes, cyclists, pedestrians, parked cars.
+"""Who is on the road and beside it, drawn by the seed: the ego lane's platoon, other lanes, cyclists, pedestrians,
+parked cars.
 
-Traffic keeps its distance by construction. In the ego lane a car repeats the ego's motion shifted in time and space (Newell
-2002), so it queues and starts with it. In the other lanes all cars repeat one lap at different times.
+Traffic keeps its distance by construction. In the ego lane a car repeats the ego's motion shifted in time and space
+(Newell 2002), so it queues and starts with it. In the other lanes all cars repeat one lap at different times.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sensorfuse.sim.trajectory import Road
 
 EGO_CENTRE_M, EGO_HALF_LENGTH_M = 1.4, 2.4  # middle of the ego's body ahead of its rear axle, and half its length
 GAP_M = 4.0  # between standing vehicles
+PARKING_BEND_PER_M = 1 / 60  # nobody parks where the road bends more
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,9 @@ def _vehicle(rng: np.random.Generator, trucks_share: float) -> str:
     return "van" if rng.random() < 0.18 else "car"
 
 
-def _platoon(out: Population, traffic: TrafficConfig, lane_m: float, names: list[str], rng: np.random.Generator) -> None:
+def _platoon(
+    out: Population, traffic: TrafficConfig, lane_m: float, names: list[str], rng: np.random.Generator
+) -> None:
     """Vehicles ahead of and behind the ego; every second place or so is free, so that gaps differ."""
     count = int(rng.integers(traffic.platoon[0], traffic.platoon[1] + 1))
     ahead = (count + 1) // 2
@@ -88,12 +92,14 @@ def _lane(
         out.add(name, make_shape(name, rng), Movement(law, 0.0, lane_m, shift, direction))
 
 
-def _steady(out: Population, name: str, count: int, offset_m: float, direction: int, speed: float, road: Road, gap_m: float,
-            rng: np.random.Generator) -> None:  # fmt: skip
+def _steady(
+    out: Population, name: str, count: int, offset_m: float, direction: int, speed_mps: float, road: Road, gap_m: float,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
     """Walkers or riders of one track: the same speed, places drawn at random but `gap_m` apart."""
     places = np.sort(rng.uniform(0, road.length_m - count * gap_m, count)) + gap_m * np.arange(count)
     for place in places if count * gap_m < 0.8 * road.length_m else []:
-        out.add(name, make_shape(name, rng), Movement("steady", float(place), offset_m, 0.0, direction, speed))
+        out.add(name, make_shape(name, rng), Movement("steady", float(place), offset_m, 0.0, direction, speed_mps))
 
 
 def populate(
@@ -103,7 +109,9 @@ def populate(
     out = Population()
     edge = half_width_m(config)
     outer = config.lanes - 1
-    emergency = ["emergency_vehicle"] * int(rng.integers(traffic.emergency_vehicles[0], traffic.emergency_vehicles[1] + 1))
+    emergency = ["emergency_vehicle"] * int(
+        rng.integers(traffic.emergency_vehicles[0], traffic.emergency_vehicles[1] + 1)
+    )
     _platoon(out, traffic, lane_offset_m(config, outer), emergency, rng)
     for lane in range(config.lanes):
         _lane(out, "oncoming", laps_s["oncoming"], -lane_offset_m(config, lane), -1, traffic, emergency, rng)
@@ -121,18 +129,23 @@ def populate(
             if track == 3:  # people who stand and look somewhere
                 for _ in range(walkers // 2):
                     place, turned = rng.uniform(0, road.length_m), rng.uniform(-np.pi, np.pi)
-                    out.add("pedestrian", make_shape("pedestrian", rng), Movement("steady", place, offset, turned_rad=turned))
+                    out.add(
+                        "pedestrian",
+                        make_shape("pedestrian", rng),
+                        Movement("steady", place, offset, turned_rad=turned),
+                    )
             else:
                 _steady(out, "pedestrian", walkers, offset, direction, rng.uniform(0.9, 1.7), road, 1.2, rng)
     for side in (1, -1):
         share = rng.uniform(*traffic.parked_share)
-        last = np.full(2, np.inf)
-        for place in np.arange(0, road.length_m - 8.0, 7.0):
-            here = road.points(place, side * (edge + PARKED_M))[0, :2]
-            if rng.random() < share and np.hypot(*(here - last)) > 6.9:  # places crowd on the inner side of bends
-                last = here
+        places = np.arange(0, road.length_m - 8.0, 7.0)
+        bend = np.maximum(np.abs(road.curvature(places - 3.0)), np.abs(road.curvature(places + 3.0)))
+        for place in places[bend < PARKING_BEND_PER_M]:
+            if rng.random() < share:
                 name = "van" if rng.random() < 0.15 else "car"
                 turned = (0.0 if side < 0 else np.pi) + rng.normal(0, 0.02)
-                parked = Movement("steady", float(place) + rng.uniform(-0.3, 0.3), side * (edge + PARKED_M), turned_rad=turned)
+                parked = Movement(
+                    "steady", float(place) + rng.uniform(-0.3, 0.3), side * (edge + PARKED_M), turned_rad=turned
+                )
                 out.add(name, make_shape(name, rng), parked)
     return out

@@ -1,8 +1,8 @@
 """Rays against upright boxes, upright cylinders and the ground: what every sensor model shares.
 
-A ray is given by a horizontal unit direction (ux, uy) and a slope (rise per metre of horizontal distance); distances are
-horizontal. `gather` picks, for a bundle of rays, the parts that any of them may hit, near ones first; `nearest` intersects
-one ray. Slab test: Kay and Kajiya 1986. World frame throughout; ground at z = 0.
+A ray is given by a horizontal unit direction (ux, uy) and a slope (rise per metre of horizontal distance); distances
+are horizontal. `gather` picks, for a bundle of rays, the parts that any of them may hit, near ones first; `nearest`
+intersects one ray. Slab test: Kay and Kajiya 1986. World frame throughout; ground at z = 0.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from sensorfuse.sim.shapes import BOUND, COS, HX, HY, HZ, KIND, SIN, SPIN, VX, VY, X, Y, Z
+from sensorfuse.sim.shapes import BOUND, BOX, COS, HX, HY, HZ, KIND, SIN, SPIN, VX, VY, X, Y, Z
 
 Array = NDArray[np.float64]
 
-FAR_M = 1.0e6
-STEEP = 1.0e4  # slope that stands for straight up or down
 GROUND, SKY = -1, -2
 # columns of the candidate table
 NEAR, LOW, HIGH, OX, OY, OZ, CC, CS, WHO = range(9)
@@ -29,9 +27,9 @@ SIDE_X, SIDE_Y, TOP, ROUND = 1, 2, 3, 4
 
 @njit(cache=True, fastmath=True)
 def gather(parts, dt, ox, oy, oz, cx, cy, cos_spread, sin_spread, max_m, table):  # type: ignore[no-untyped-def]
-    """Fill `table` (P, 9) with the parts that rays from (ox, oy, oz) around direction (cx, cy) may hit; return how many.
+    """Fill `table` (P, 9) with what rays from (ox, oy, oz) around direction (cx, cy) may hit; return how many parts.
 
-    Parts have moved for `dt` seconds. `cos_spread`, `sin_spread`: of the largest angle between a ray and that direction.
+    Parts have moved for `dt` s. `cos_spread`, `sin_spread`: of the largest angle between a ray and that direction.
     """
     count = 0
     for i in range(len(parts)):
@@ -41,9 +39,9 @@ def gather(parts, dt, ox, oy, oz, cx, cy, cos_spread, sin_spread, max_m, table):
         along = rx * cx + ry * cy
         across = abs(cx * ry - cy * rx)
         distance2 = rx * rx + ry * ry
-        if distance2 > bound * bound:
-            if across * cos_spread - along * sin_spread > bound or along * cos_spread + across * sin_spread < 0.0:
-                continue
+        aside = across * cos_spread - along * sin_spread > bound or along * cos_spread + across * sin_spread < 0.0
+        if aside and distance2 > bound * bound:
+            continue
         distance = math.sqrt(distance2)
         near = max(distance - bound, 0.05)
         if near > max_m:
@@ -52,48 +50,48 @@ def gather(parts, dt, ox, oy, oz, cx, cy, cos_spread, sin_spread, max_m, table):
         bottom = parts[i, Z] - parts[i, HZ] - oz
         top = parts[i, Z] + parts[i, HZ] - oz
         j = count
-        while j > 0 and table[j - 1, 0] > near:
-            for c in range(9):
+        while j > 0 and table[j - 1, NEAR] > near:
+            for c in range(CANDIDATE_COLUMNS):
                 table[j, c] = table[j - 1, c]
             j -= 1
         count += 1
         turned = parts[i, SPIN] * dt
         c = parts[i, COS] - parts[i, SIN] * turned
         s = parts[i, SIN] + parts[i, COS] * turned
-        table[j, 0] = near
-        table[j, 1] = bottom / (near if bottom < 0.0 else far)
-        table[j, 2] = top / (near if top > 0.0 else far)
-        table[j, 3] = -(c * rx + s * ry)
-        table[j, 4] = -(c * ry - s * rx)
-        table[j, 5] = oz - parts[i, Z]
-        table[j, 6] = c
-        table[j, 7] = s
-        table[j, 8] = i
+        table[j, NEAR] = near
+        table[j, LOW] = bottom / (near if bottom < 0.0 else far)
+        table[j, HIGH] = top / (near if top > 0.0 else far)
+        table[j, OX] = -(c * rx + s * ry)
+        table[j, OY] = -(c * ry - s * rx)
+        table[j, OZ] = oz - parts[i, Z]
+        table[j, CC] = c
+        table[j, CS] = s
+        table[j, WHO] = i
     return count
 
 
 @njit(cache=True, fastmath=True)
 def nearest(parts, table, count, oz, ux, uy, slope, max_m):  # type: ignore[no-untyped-def]
     """The first thing on a ray: (horizontal distance, part or GROUND or SKY, face)."""
-    best, who, face = max_m, -2, 0
+    best, who, face = max_m, SKY, 0
     if slope < 0.0 and -oz / slope < best:
-        best, who, face = -oz / slope, -1, 3
+        best, who, face = -oz / slope, GROUND, TOP
     for j in range(count):
-        if table[j, 0] > best:
+        if table[j, NEAR] > best:
             break
-        if slope < table[j, 1] or slope > table[j, 2]:
+        if slope < table[j, LOW] or slope > table[j, HIGH]:
             continue
-        i = int(table[j, 8])
-        c, s = table[j, 6], table[j, 7]
+        i = int(table[j, WHO])
+        c, s = table[j, CC], table[j, CS]
         dx = c * ux + s * uy
         dy = c * uy - s * ux
-        qx, qy, qz = table[j, 3], table[j, 4], table[j, 5]
+        qx, qy, qz = table[j, OX], table[j, OY], table[j, OZ]
         hz = parts[i, HZ]
         wz = slope if abs(slope) > 1e-9 else 1e-9
         z1, z2 = (-hz - qz) / wz, (hz - qz) / wz
         if z1 > z2:
             z1, z2 = z2, z1
-        if parts[i, KIND] == 0.0:
+        if parts[i, KIND] == BOX:
             if abs(dx) < 1e-9:
                 dx = 1e-9
             if abs(dy) < 1e-9:
@@ -104,9 +102,9 @@ def nearest(parts, table, count, oz, ux, uy, slope, max_m):  # type: ignore[no-u
             y1, y2 = (-parts[i, HY] - qy) / dy, (parts[i, HY] - qy) / dy
             if y1 > y2:
                 y1, y2 = y2, y1
-            enter, side = x1, 1
+            enter, side = x1, SIDE_X
             if y1 > enter:
-                enter, side = y1, 2
+                enter, side = y1, SIDE_Y
             leave = min(x2, y2)
         else:
             b = qx * dx + qy * dy
@@ -114,9 +112,9 @@ def nearest(parts, table, count, oz, ux, uy, slope, max_m):  # type: ignore[no-u
             if root <= 0.0:
                 continue
             root = math.sqrt(root)
-            enter, leave, side = -b - root, -b + root, 4
+            enter, leave, side = -b - root, -b + root, ROUND
         if z1 > enter:
-            enter, side = z1, 3
+            enter, side = z1, TOP
         leave = min(leave, z2)
         if enter < leave and enter > 0.02 and enter < best:
             best, who, face = enter, i, side
@@ -124,15 +122,16 @@ def nearest(parts, table, count, oz, ux, uy, slope, max_m):  # type: ignore[no-u
 
 
 @njit(cache=True, fastmath=True)
-def incidence(parts, table_c, table_s, who, face, ux, uy, slope, hx, hy):  # type: ignore[no-untyped-def]
-    """Cosine between a ray and the surface it hits at world point (hx, hy), of a part whose heading is (cos, sin)."""
+def incidence(parts, who, face, ux, uy, slope, hx, hy):  # type: ignore[no-untyped-def]
+    """Cosine between a ray and the surface it hits at world point (hx, hy), of a part."""
+    c, s = parts[who, COS], parts[who, SIN]
     scale = 1.0 / math.sqrt(1.0 + slope * slope)
-    if face == 3:
+    if face == TOP:
         return abs(slope) * scale
-    if face == 1:
-        return abs(table_c * ux + table_s * uy) * scale
-    if face == 2:
-        return abs(table_c * uy - table_s * ux) * scale
+    if face == SIDE_X:
+        return abs(c * ux + s * uy) * scale
+    if face == SIDE_Y:
+        return abs(c * uy - s * ux) * scale
     nx, ny = hx - parts[who, X], hy - parts[who, Y]
     return abs(nx * ux + ny * uy) / max(parts[who, HX], 1e-6) * scale
 
@@ -140,7 +139,7 @@ def incidence(parts, table_c, table_s, who, face, ux, uy, slope, hx, hy):  # typ
 @njit(cache=True, fastmath=True)
 def cast(parts, origin, directions, max_m, distance, hit):  # type: ignore[no-untyped-def]
     """Single rays: `directions` (K, 3) of any length from `origin` (3,). Fills distance (K,) in metres, hit (K,)."""
-    table = np.empty((len(parts) + 1, 9))
+    table = np.empty((len(parts) + 1, CANDIDATE_COLUMNS))
     for k in range(len(directions)):
         dx, dy, dz = directions[k, 0], directions[k, 1], directions[k, 2]
         flat = max(math.sqrt(dx * dx + dy * dy), 1e-9)

@@ -1,4 +1,6 @@
-"""What a synthetic world is made of: road, traffic, surroundings, weather. Scenario files ship as YAML beside this module."""
+"""What a synthetic world is made of: road, traffic, surroundings, weather. Scenario files ship as YAML beside this
+module.
+"""
 
 from __future__ import annotations
 

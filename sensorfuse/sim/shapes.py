@@ -1,7 +1,7 @@
 """What things look like: each object is a few boxes and upright cylinders, drawn by class from a random generator.
 
-One row of a primitive table describes one part (`COLUMNS`). In a shape the row is relative to the middle of the object's
-footprint; `World.primitives` puts it in the world.
+One row of a primitive table describes one part (`COLUMNS`). In a shape the row is relative to the middle of the
+object's footprint; `World.primitives` puts it in the world.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 # Columns of a primitive table. A cylinder keeps its radius in HX; COS, SIN: heading; VX, VY, SPIN: motion over ground;
-# REFLECT: of infrared, normal incidence; BOUND: radius of the footprint; OWNER: actor, or -1; MARK: a number of its own.
+# REFLECT: of infrared, normal incidence; BOUND: radius of the footprint; OWNER: actor, or -1; MARK: its own number.
 KIND, X, Y, Z, HX, HY, HZ, COS, SIN, VX, VY, SPIN, REFLECT, BOUND, OWNER, TEXTURE, RED, GREEN, BLUE, MARK = range(20)
 COLUMNS = 20
 
@@ -25,13 +25,15 @@ PLAIN, BODY, GLASS, HOUSE, FOLIAGE, STRIPES, BEACON, WINDOWS, SKIN = range(9)
 Rgb = tuple[float, float, float]
 
 CAR_PAINT: tuple[Rgb, ...] = (
-    (225, 225, 228), (30, 30, 34), (150, 152, 156), (90, 94, 100), (40, 62, 120), (150, 28, 30), (205, 200, 190), (30, 80, 60),
+    (225, 225, 228), (30, 30, 34), (150, 152, 156), (90, 94, 100), (40, 62, 120),
+    (150, 28, 30), (205, 200, 190), (30, 80, 60),
 )  # fmt: skip
 VAN_PAINT: tuple[Rgb, ...] = ((235, 235, 235), (235, 235, 235), (210, 160, 40), (60, 90, 150), (120, 122, 126))
 BUS_PAINT: tuple[Rgb, ...] = ((200, 40, 40), (230, 180, 40), (40, 120, 180), (60, 150, 80))
 CARGO_PAINT: tuple[Rgb, ...] = ((220, 220, 220), (190, 170, 140), (60, 100, 160), (170, 60, 50), (90, 130, 90))
 CLOTHES: tuple[Rgb, ...] = (
-    (40, 44, 60), (150, 40, 50), (60, 100, 70), (190, 170, 60), (110, 110, 120), (220, 220, 215), (70, 60, 110), (200, 110, 50),
+    (40, 44, 60), (150, 40, 50), (60, 100, 70), (190, 170, 60), (110, 110, 120),
+    (220, 220, 215), (70, 60, 110), (200, 110, 50),
 )  # fmt: skip
 TROUSERS: tuple[Rgb, ...] = ((40, 50, 80), (35, 35, 38), (110, 95, 70), (70, 75, 80))
 SKIN_TONES: tuple[Rgb, ...] = ((224, 182, 150), (190, 140, 105), (120, 82, 60))
@@ -69,7 +71,9 @@ def _pick(rng: np.random.Generator, colours: tuple[Rgb, ...]) -> Rgb:
     return float(r), float(g), float(b)
 
 
-def _slab(x0: float, x1: float, width: float, z0: float, z1: float) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def _slab(
+    x0: float, x1: float, width: float, z0: float, z1: float
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     return ((x0 + x1) / 2, 0.0, (z0 + z1) / 2), ((x1 - x0) / 2, width / 2, (z1 - z0) / 2)
 
 
@@ -77,7 +81,9 @@ def _car(rng: np.random.Generator) -> Shape:
     length, width, height = rng.uniform(3.8, 4.9), rng.uniform(1.68, 1.92), rng.uniform(1.4, 1.65)
     paint, waist, reflect = _pick(rng, CAR_PAINT), rng.uniform(0.54, 0.62) * height, rng.uniform(0.12, 0.6)
     rear, front = -length / 2, length / 2
-    cabin = _slab(rear + rng.uniform(0.02, 0.16) * length, front - rng.uniform(0.26, 0.32) * length, 0.86 * width, waist, height)
+    cabin = _slab(
+        rear + rng.uniform(0.02, 0.16) * length, front - rng.uniform(0.26, 0.32) * length, 0.86 * width, waist, height
+    )
     body = part(BOX, *_slab(rear, front, width, 0.16, waist), paint, BODY, reflect)
     return Shape((length, width, height), np.stack([body, part(BOX, *cabin, paint, GLASS, 0.12)]))
 
@@ -129,7 +135,14 @@ def _cyclist(rng: np.random.Generator) -> Shape:
         part(BOX, *_slab(-length / 2, length / 2, 0.1, 0.12, 0.72), _pick(rng, CAR_PAINT), PLAIN, 0.25),
         part(BOX, *_slab(0.26 * length, 0.31 * length, width, 0.95, 1.05), (40, 40, 40), PLAIN, 0.2),
         part(CYLINDER, (-0.15, 0, 0.62), (0.14, 0.14, 0.22), _pick(rng, TROUSERS), PLAIN, 0.25),
-        part(CYLINDER, (-0.08, 0, 0.84 + (height - 0.24 - 0.84) / 2), (radius, radius, (height - 1.08) / 2), _pick(rng, CLOTHES), PLAIN, 0.4),
+        part(
+            CYLINDER,
+            (-0.08, 0, 0.84 + (height - 0.24 - 0.84) / 2),
+            (radius, radius, (height - 1.08) / 2),
+            _pick(rng, CLOTHES),
+            PLAIN,
+            0.4,
+        ),
         part(CYLINDER, (0.0, 0, height - 0.12), (0.12, 0.12, 0.12), _pick(rng, CLOTHES), PLAIN, 0.35),
     ]
     return Shape((length, width, height), np.stack(parts))

@@ -36,7 +36,8 @@ DELAY_NS = {"camera": 4_000_000, "lidar": 2_000_000, "radar": 3_000_000, "imu": 
 class SimulatedRig:
     """A rig in a synthetic world.
 
-    `scenario` and `seed` default to the rig's `sim` block. `epoch_ns` is the reference time at which the scenario starts.
+    `scenario` and `seed` default to the rig's `sim` block. The scenario starts at the reference
+    time `epoch_ns`.
     Stamps are in each device's own clock: reference time less the sensor's `offset_s`.
 
     Raises:
@@ -45,7 +46,9 @@ class SimulatedRig:
 
     def __init__(self, rig: Rig, scenario: str | None = None, seed: int | None = None, epoch_ns: int = 0) -> None:
         if scenario is None and rig.sim is None:
-            raise SensorfuseError(f"rig {rig.name!r} has no `sim` block: add `sim: {{scenario: town}}`, or name a scenario")
+            raise SensorfuseError(
+                f"rig {rig.name!r} has no `sim` block: add `sim: {{scenario: town}}`, or name a scenario"
+            )
         self.rig = rig
         self.scenario_name = scenario or (rig.sim.scenario if rig.sim else "")
         self.seed = int(seed if seed is not None else rig.sim.seed if rig.sim else 0)
@@ -142,8 +145,10 @@ class SimulatedRig:
         arrays: dict[str, NDArray[Any]] = {}
         meta: dict[str, Any] = {}
         if sensor.modality == "lidar":
-            points, intensity, ring, after_s, _ = model.sweep(start_ns / 1e9, (end_ns - start_ns) / 1e9, noise_key(self.seed, stream, k))
-            time_ns = np.round(after_s * 1e9 - (named_ns - start_ns)).astype(np.int32)
+            points, intensity, ring, after_s, _ = model.sweep(
+                start_ns / 1e9, (end_ns - start_ns) / 1e9, noise_key(self.seed, stream, k)
+            )
+            time_ns = (np.round(after_s * 1e9) - (named_ns - start_ns)).astype(np.int32)
             arrays = {"points": points, "intensity": intensity, "ring": ring, "time_ns": time_ns}
         elif sensor.modality == "radar" and isinstance(model, PolarRadarModel):
             power, azimuths = model.scan(start_ns / 1e9, (end_ns - start_ns) / 1e9, rng)

@@ -1,4 +1,4 @@
-"""What makes sound: sirens of emergency vehicles, horns, engines with their tyres; when, and where the sound came from."""
+"""What makes sound: sirens of emergency vehicles, horns, engines with their tyres; when, and where it came from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REACH_M = (150.0, 150.0, 35.0)
 
 
 class SoundSources:
-    """Every source of one world. Its moods (kind of siren, times of honking) are drawn from the actor's size, so from the seed."""
+    """Every source of a world. The kind of siren and the times of honking follow from the actors, so from the seed."""
 
     def __init__(self, world: World) -> None:
         self.world = world

@@ -1,8 +1,9 @@
 """Closed uniform quintic B-splines with exact derivatives.
 
-A B-spline stays in the hull of its control points and grows where they grow (variation diminishing), so a time law made of
-samples of travelled distance never runs backwards and stands exactly still where they do. Degree 5 is four times continuously
-differentiable: velocity, acceleration and angular acceleration are smooth. Recursion: de Boor 1972.
+A B-spline stays in the hull of its control points and grows where they grow (variation diminishing), so a time law
+made of samples of travelled distance never runs backwards and stands exactly still where they do. Degree 5 is four
+times continuously differentiable: velocity, acceleration and angular acceleration are smooth. Recursion: de Boor
+1972.
 """
 
 from __future__ import annotations

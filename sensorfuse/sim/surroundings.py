@@ -7,13 +7,19 @@ from numpy.typing import NDArray
 
 from sensorfuse.sim.layout import GUARD_RAIL_M, HOUSES_M, KERB_M, half_width_m
 from sensorfuse.sim.scenario import RoadConfig
-from sensorfuse.sim.shapes import BOX, COS, CYLINDER, FOLIAGE, HOUSE, PLAIN, SIN, X, Y, Rgb, part
+from sensorfuse.sim.shapes import BOX, COS, CYLINDER, FOLIAGE, HOUSE, HX, HY, PLAIN, SIN, Rgb, X, Y, part
 from sensorfuse.sim.trajectory import Road
 
 Array = NDArray[np.float64]
 
-WALLS: tuple[Rgb, ...] = ((176, 120, 96), (196, 186, 164), (150, 150, 150), (204, 196, 188), (128, 96, 80), (170, 160, 120))
-MAX_BEND_PER_M = 1 / 40  # long things stand only where the road is straighter than this
+WALLS: tuple[Rgb, ...] = (
+    (176, 120, 96),
+    (196, 186, 164),
+    (150, 150, 150),
+    (204, 196, 188),
+    (128, 96, 80),
+    (170, 160, 120),
+)
 
 
 def _placed(row: Array, at: Array, turned_rad: float = 0.0) -> Array:
@@ -27,13 +33,15 @@ def _clear(row: Array, line: Array, distance_m: float) -> bool:
     """Whether a part keeps clear of a line (n, 2) by `distance_m`, by its outline for boxes."""
     dx, dy = line[:, 0] - row[X], line[:, 1] - row[Y]
     u, v = np.abs(row[COS] * dx + row[SIN] * dy), np.abs(row[COS] * dy - row[SIN] * dx)
-    return bool(np.hypot(np.maximum(u - row[4], 0), np.maximum(v - row[5], 0)).min() > distance_m)
+    return bool(np.hypot(np.maximum(u - row[HX], 0), np.maximum(v - row[HY], 0)).min() > distance_m)
 
 
 def _house(rng: np.random.Generator, width: float, depth: float, height: float) -> Array:
     wall = np.array(WALLS[rng.integers(len(WALLS))]) + rng.normal(0, 10, 3)
     colour = (float(wall[0]), float(wall[1]), float(wall[2]))
-    return part(BOX, (0, 0, height / 2), (width / 2, depth / 2, height / 2), colour, HOUSE, rng.uniform(0.25, 0.5), rng.random())
+    return part(
+        BOX, (0, 0, height / 2), (width / 2, depth / 2, height / 2), colour, HOUSE, rng.uniform(0.25, 0.5), rng.random()
+    )
 
 
 def _tree(rng: np.random.Generator) -> list[Array]:
@@ -42,7 +50,8 @@ def _tree(rng: np.random.Generator) -> list[Array]:
     return [
         part(CYLINDER, (0, 0, trunk / 2), (0.16, 0.16, trunk / 2), (88, 66, 48), PLAIN, 0.3),
         part(
-            CYLINDER, (0, 0, (trunk + height) / 2), (radius, radius, (height - trunk) / 2), (green * 0.55, green, green * 0.4),
+            CYLINDER, (0, 0, (trunk + height) / 2), (radius, radius, (height - trunk) / 2),
+            (green * 0.55, green, green * 0.4),
             FOLIAGE, 0.45, rng.random(),
         ),
     ]  # fmt: skip
@@ -88,7 +97,9 @@ def _rural(road: Road, edge: float, line: Array, rng: np.random.Generator, media
             place += rng.exponential(14)
     for _ in range(int(road.length_m / 250)):
         at = road.points(rng.uniform(0, road.length_m), rng.choice([-1, 1]) * (edge + rng.uniform(28, 50)))[0]
-        house = _placed(_house(rng, rng.uniform(10, 40), rng.uniform(8, 25), rng.uniform(5, 10)), at, rng.uniform(0, np.pi))
+        house = _placed(
+            _house(rng, rng.uniform(10, 40), rng.uniform(8, 25), rng.uniform(5, 10)), at, rng.uniform(0, np.pi)
+        )
         if _clear(house, line, edge + 12):
             rows.append(house)
     return rows

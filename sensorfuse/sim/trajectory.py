@@ -1,7 +1,8 @@
 """Where things drive: a closed road, how fast it is driven, and the exact motion of a body on it.
 
-A body on the road keeps a lateral offset (left positive) from the centre line and its heading along it, as the rear axle of a
-car does. Position is `p(s) + offset * n(s)`; every derivative below is that expression's own, by the chain rule.
+A body on the road keeps a lateral offset (left positive) from the centre line and its heading along it, as the rear
+axle of a car does. Position is `p(s) + offset * n(s)`; every derivative below is that expression's own, by the chain
+rule.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ CREEP_MPS = 0.3  # below this a car counts as standing
 
 
 @njit(cache=True)
-def _frames(p: Array, law: Array, offset: Array, flip: Array, out: Array) -> None:
+def _frames(p: Array, law: Array, offset: Array, flip: NDArray[np.bool_], out: Array) -> None:
     for k in range(len(out)):
         x1, y1, x2, y2, x3, y3 = p[k, 1, 0], p[k, 1, 1], p[k, 2, 0], p[k, 2, 1], p[k, 3, 0], p[k, 3, 1]
         norm2 = x1 * x1 + y1 * y1
@@ -85,7 +86,7 @@ class Road:
         what drives towards smaller s.
         """
         out = np.empty((len(s), 9))
-        turned = np.zeros(len(s), np.bool_) if flip is None else flip
+        turned: NDArray[np.bool_] = np.zeros(len(s), np.bool_) if flip is None else flip
         _frames(self.curve(s), law, np.ascontiguousarray(offset_m, dtype=np.float64), turned, out)
         return out
 
@@ -98,7 +99,7 @@ class Road:
 
 @dataclass(frozen=True)
 class Driving:
-    """How a lane is driven. Stops are places where traffic stands for `dwell_s`; slow places are passed at `slow_mps`."""
+    """How a lane is driven. Traffic stands at the stops for `dwell_s`, and passes slow places at `slow_mps`."""
 
     top_mps: float
     lateral_mps2: float = 2.0
@@ -113,17 +114,17 @@ class Driving:
 def time_law(road: Road, driving: Driving) -> LoopSpline:
     """Distance along the road over time, periodic in one lap: fastest within the limits of `driving`.
 
-    Speed is bounded by lateral acceleration in bends, then by braking and accelerating (one pass backwards, one forwards,
-    over two laps each so that the seam does not show).
+    Speed is bounded by lateral acceleration in bends, then by braking and accelerating (one pass backwards, one
+    forwards, over two laps each so that the seam does not show).
     """
     n = max(200, int(road.length_m / 0.5))
     ds = road.length_m / n
-    s = np.arange(n) * ds
+    s: Array = np.arange(n, dtype=np.float64) * ds
     limit = np.minimum(driving.top_mps, np.sqrt(driving.lateral_mps2 / np.maximum(np.abs(road.curvature(s)), 1e-4)))
     for place in driving.slow_m:
         near = np.abs((s - place + road.length_m / 2) % road.length_m - road.length_m / 2) < 8.0
         limit[near] = np.minimum(limit[near], driving.slow_mps)
-    stops = sorted({int(round(m / ds)) % n for m in driving.stops_m})
+    stops = sorted({round(m / ds) % n for m in driving.stops_m})
     limit[stops] = CREEP_MPS
     square = np.tile(limit**2, 2)
     for i in range(2 * n - 1, 0, -1):

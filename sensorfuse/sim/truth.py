@@ -35,7 +35,7 @@ class TruthModel:
         """Truth at `t_s` seconds after the epoch."""
         who, states = self._near(t_s)
         ego = self.world.ego(t_s)[0]
-        pose = Transform.from_rpy([ego[0], ego[1], 0.0], [0.0, 0.0, ego[2]])
+        pose = self.world.ego_pose(t_s)
         state, size, n = states[who], self.world.size[who], len(who)
         objects = Detections(
             class_id=self.world.class_id[who],

@@ -1,7 +1,7 @@
 """The world as a function of time: ego, actors, and the parts that sensors see.
 
-World frame: z up, ground at z = 0. `base_link` lies on the ground under the ego's rear axle, x forward, y left. Times are
-seconds since the epoch and may be any number: laps follow one another without a jump.
+World frame: z up, ground at z = 0. `base_link` lies on the ground under the ego's rear axle, x forward, y left.
+Times are seconds since the epoch and may be any number: laps follow one another without a jump.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class World:
         self.size = np.array([s.size for s in people.shapes])
         self.motors = np.array([n not in ("pedestrian", "cyclist") for n in people.names])
         moves = people.movements
-        self._law_of = np.array(["steady" if m.law == "steady" else m.law for m in moves])
+        codes = {name: i for i, name in enumerate(self._laws)}
+        self._law_of = np.array([codes.get(m.law, -1) for m in moves])  # -1: steady
         self.moving = np.array([m.law != "steady" or m.speed_mps > 0 for m in moves])
         self._start, self._offset = np.array([m.start_m for m in moves]), np.array([m.offset_m for m in moves])
         self._shift, self._speed = np.array([m.shift_s for m in moves]), np.array([m.speed_mps for m in moves])
@@ -61,7 +62,10 @@ class World:
     # ---- motion
 
     def motion(self, who: NDArray[np.int64], t_s: ArrayLike) -> Array:
-        """Motion (K, 9) of actors `who` (K,) at times `t_s` (K,) or one time: see `Road.motion`. x, y is the middle of the footprint."""
+        """Motion (K, 9) of actors `who` (K,) at times `t_s` (K,) or one time: see `Road.motion`.
+
+        x, y is the middle of the footprint.
+        """
         law = self._law(who, t_s)
         direction = self._direction[who]
         law *= direction[:, None]
@@ -78,9 +82,9 @@ class World:
         t = np.broadcast_to(np.asarray(t_s, dtype=np.float64), who.shape) + self._shift[who]
         law = np.zeros((len(who), 4))
         law[:, 0], law[:, 1] = self._speed[who] * t, self._speed[who]
-        names = self._law_of[who]
-        for name, spline in self._laws.items():
-            picked = names == name
+        codes = self._law_of[who]
+        for code, spline in enumerate(self._laws.values()):
+            picked = codes == code
             if picked.any():
                 law[picked] = spline(t[picked])[:, :, 0]
         return law
@@ -121,7 +125,11 @@ class World:
         dy = sin * parts[:, X] + cos * parts[:, Y]
         parts[:, X], parts[:, Y] = state[:, 0] + dx, state[:, 1] + dy
         parts[:, COS], parts[:, SIN] = cos, sin
-        parts[:, VX], parts[:, VY], parts[:, SPIN] = state[:, 3] - state[:, 5] * dy, state[:, 4] + state[:, 5] * dx, state[:, 5]
+        parts[:, VX], parts[:, VY], parts[:, SPIN] = (
+            state[:, 3] - state[:, 5] * dy,
+            state[:, 4] + state[:, 5] * dx,
+            state[:, 5],
+        )
         static = self.static
         close = np.hypot(static[:, X] - x, static[:, Y] - y) < radius_m + static[:, BOUND]
         return np.ascontiguousarray(np.vstack([parts, static[close]]))

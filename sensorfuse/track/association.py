@@ -1,9 +1,10 @@
 """Who saw what: probabilities of association between tracks and the detections of one source.
 
-Joint integrated probabilistic data association (Musicki and Evans 2004): a joint event assigns each detection to at most
-one track and each track at most one detection; its probability is the product of the pair weights. Marginals are exact,
-by dynamic programming over sets of detections (the recursion of Horridge and Maskell 2006 on bit masks), per group of tracks
-that share detections. A group with too many detections is assigned one to one instead (Hungarian method).
+Joint integrated probabilistic data association (Musicki and Evans 2004): a joint event assigns each detection to at
+most one track and each track at most one detection; its probability is the product of the pair weights. Marginals are
+exact, by dynamic programming over sets of detections (the recursion of Horridge and Maskell 2006 on bit masks), per
+group of tracks that share detections. A group with too many detections is assigned one to one instead (Hungarian
+method).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Oriented boxes from clusters: the L-shape search, and completing the sides that the sensor cannot see.
 
-The heading search maximises the closeness criterion of Zhang, Xu, Dong, Dolan 2017 (Efficient L-shape fitting for vehicle
-detection using laser scanners, algorithm 4). Completion anchors the class's prior size at the corner nearest the sensor.
+The heading search maximises the closeness criterion of Zhang, Xu, Dong, Dolan 2017 (Efficient L-shape fitting for
+vehicle detection using laser scanners, algorithm 4). Completion anchors the class's prior size at the corner nearest
+the sensor.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from sensorfuse.track.priors import LOG_WEIGHT, SIZE_M, SIZE_SIGMA_M, UNKNOWN
 Array = NDArray[np.float64]
 
 MAX_POINTS = 160  # per heading search; a larger cluster is thinned evenly
+SHORT_COST = 12.0  # log-likelihood that a side costs of which nothing is seen though it faces the sensor
+MAX_SHORT_COST = 4.0
 MIN_LOG_LIKELIHOOD = -5.0  # shapes less likely than this under every class are `unknown`
 
 
@@ -61,8 +64,9 @@ def fit_l_shape(xy: Array, steps: int, floor_m: float) -> tuple[float, float, fl
 def fit_clusters(
     xy: Array, order: NDArray[np.int64], starts: NDArray[np.int64], steps: int = 45, floor_m: float = 0.08
 ) -> Array:
-    """`fit_l_shape` of every cluster (rows of `group_by_label`): (K, 5). The headings are searched on a thinned cluster,
-    the extents are those of all its points."""
+    """`fit_l_shape` of every cluster (rows of `group_by_label`): (K, 5). The headings are searched on a thinned
+    cluster, the extents are those of all its points.
+    """
     fits = np.zeros((len(starts) - 1, 5))
     for k in range(len(starts) - 1):
         members = order[starts[k] : starts[k + 1]]
@@ -93,19 +97,24 @@ class Boxes:
     sigma: Array  # (N, 2)
 
 
-def class_scores(extent: Array, height: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Log-likelihood (N, K) of visible extents (N, 2) and height (N,) per class, and where the length lies along the first.
+def class_scores(extent: Array, height: Array, slack: Array, exposure: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Log-likelihood (N, K) of visible extents (N, 2) and height (N,) per class, and where the length lies along the
+    first.
 
-    An extent may fall short of the class's (occlusion, grazing view) at a small cost, and exceed it at the full Gaussian cost.
+    An extent that exceeds the class's costs as a Gaussian does. One that falls short by more than the beams' spacing
+    `slack` (N,) costs as far as the sensor faces the side that it runs along: `exposure` (N, 2), 0 edge on to 1 square
+    on.
     """
+    faced = np.clip((exposure - 0.1) / 0.25, 0.03, 1.0)[:, :, None]  # (N, 2, 1)
 
-    def cost(seen: Array, axis: int) -> Array:
-        excess = (seen[:, None] - SIZE_M[:, axis]) / SIZE_SIGMA_M[:, axis]
-        short = np.maximum(1.0 - seen[:, None] / SIZE_M[:, axis], 0.0)
-        return np.where(excess > 0, 0.5 * excess**2, 1.2 * short**2)
+    def cost(side: int, axis: int) -> Array:
+        seen = extent[:, side, None]
+        excess = np.maximum(seen - SIZE_M[:, axis], 0.0) / SIZE_SIGMA_M[:, axis]
+        short = np.maximum(SIZE_M[:, axis] - SIZE_SIGMA_M[:, axis] - seen - slack[:, None], 0.0) / SIZE_M[:, axis]
+        return np.asarray(0.5 * excess**2 + np.minimum(SHORT_COST * short**2, MAX_SHORT_COST) * faced[:, side])
 
-    along_first = cost(extent[:, 0], 0) + cost(extent[:, 1], 1)
-    along_second = cost(extent[:, 1], 0) + cost(extent[:, 0], 1)
+    along_first = cost(0, 0) + cost(1, 1)
+    along_second = cost(0, 1) + cost(1, 0)
     excess = (height[:, None] - SIZE_M[:, 2]) / SIZE_SIGMA_M[:, 2]
     tall = np.where(excess > 0, 0.5 * excess**2, np.minimum(0.3 * excess**2, 3.0))
     return -np.minimum(along_first, along_second) - tall, along_first <= along_second
@@ -118,19 +127,28 @@ def _side(low: Array, high: Array, origin: Array, full: Array, spread: Array) ->
     middle = 0.5 * (low + high)
     below, above = origin < low, origin > high
     centre = np.where(whole, middle, np.where(below, low + 0.5 * full, np.where(above, high - 0.5 * full, middle)))
-    partial = np.where(below | above, 0.5 * spread + 0.1, 0.1 + (full - seen) / 4)  # square on: it may reach out either way
+    partial = np.where(
+        below | above, 0.5 * spread + 0.1, 0.1 + (full - seen) / 4
+    )  # square on: it may reach out either way
     return centre, np.where(whole, seen, full), np.where(whole, 0.12, partial)
 
 
-def complete_boxes(fits: Array, height: Array, sensor_xy: Array) -> Boxes:
-    """The box of the likeliest class around each L-shape fit (N, 5), the unseen sides filled in away from the sensor."""
+def complete_boxes(fits: Array, height: Array, slack: Array, sensor_xy: Array) -> Boxes:
+    """The box of the likeliest class around each L-shape fit (N, 5), the unseen sides filled in away from the sensor.
+
+    `slack` (N,) is how far apart neighbouring beams hit at the cluster's range, metres.
+    """
     angle, a_min, a_max, b_min, b_max = fits.T
-    scores, first = class_scores(np.column_stack([a_max - a_min, b_max - b_min]), height)
+    cos, sin = np.cos(angle), np.sin(angle)
+    origin_a, origin_b = sensor_xy[0] * cos + sensor_xy[1] * sin, -sensor_xy[0] * sin + sensor_xy[1] * cos
+    beyond_a = np.maximum(np.maximum(a_min - origin_a, origin_a - a_max), 0.0)
+    beyond_b = np.maximum(np.maximum(b_min - origin_b, origin_b - b_max), 0.0)
+    distance = np.maximum(np.hypot(beyond_a, beyond_b), 1e-6)
+    exposure = np.column_stack([beyond_b, beyond_a]) / distance[:, None]  # a side along a is faced from beyond b
+    scores, first = class_scores(np.column_stack([a_max - a_min, b_max - b_min]), height, slack, exposure)
     rows = np.arange(len(fits))
     best = np.argmax(scores + LOG_WEIGHT, axis=1) if len(fits) else np.zeros(0, np.int64)
     likelihood, along_a = scores[rows, best], first[rows, best]
-    cos, sin = np.cos(angle), np.sin(angle)
-    origin_a, origin_b = sensor_xy[0] * cos + sensor_xy[1] * sin, -sensor_xy[0] * sin + sensor_xy[1] * cos
     axis_a = np.where(along_a, 0, 1)
     axis_b = 1 - axis_a
     center_a, extent_a, sigma_a = _side(a_min, a_max, origin_a, SIZE_M[best, axis_a], SIZE_SIGMA_M[best, axis_a])

@@ -1,7 +1,7 @@
 """Euclidean clustering in the plane whose reach grows with range, as the beams of a spinning sensor spread.
 
-Points are binned into square cells; occupied cells whose centres lie within the reach are joined (union-find). Linear in
-the number of cells, so a sweep takes about a millisecond.
+Points are binned into square cells; occupied cells whose centres lie within the reach are joined (union-find). Linear
+in the number of cells, so a sweep takes about a millisecond.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _cluster(
         range_m = cell_m * np.sqrt((u + 0.5 - half) ** 2 + (v + 0.5 - half) ** 2)
         reach = min(max(reach_m, spread_rad * range_m), max_reach_m) / cell_m
         window = int(reach)
-        for du in range(0, window + 1):
+        for du in range(window + 1):
             for dv in range(-window, window + 1):
                 if du == 0 and dv <= 0:
                     continue
@@ -96,8 +96,8 @@ def cluster_plane(
     """Label points (N, 2), metres about the sensor; labels count from 0 in order of first appearance.
 
     Two cells join when their distance is at most `clip(spread_rad * range, reach_m, max_reach_m)`. Points beyond
-    `limit_m` in x or y, and NaN, get -1. Points that are not `core` (default: all are) form and join no clusters: they get
-    the label of the core points in their cell, or -1.
+    `limit_m` in x or y, and NaN, get -1. Points that are not `core` (default: all are) form and join no clusters: they
+    get the label of the core points in their cell, or -1.
     """
     points = np.ascontiguousarray(xy, dtype=np.float64)
     if not len(points):

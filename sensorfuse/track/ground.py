@@ -1,9 +1,9 @@
 """Ground removal for spinning LiDARs: a robust plane, then the local ground along each sector.
 
-The lowest return of every cell of a polar grid is a candidate. A plane is fitted to the candidates by iterated least squares
-with a shrinking gate, which fog, rain and walls (candidates above the ground) do not pull. Along each sector the local
-ground then follows the candidates outward from the plane, within a slope limit, as in the line-wise methods of Himmelsbach
-et al. 2010 (Fast segmentation of 3D point clouds for ground vehicles).
+The lowest return of every cell of a polar grid is a candidate. A plane is fitted to the candidates by iterated least
+squares with a shrinking gate, which fog, rain and walls (candidates above the ground) do not pull. Along each sector
+the local ground then follows the candidates outward from the plane, within a slope limit, as in the line-wise methods
+of Himmelsbach et al. 2010 (Fast segmentation of 3D point clouds for ground vehicles).
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ def height_above_ground(
     index, lowest = _cell_index(cloud, sensor[0], sensor[1], config.sectors, config.cell_m, cells)
     middle = (np.arange(cells) + 0.5) * config.cell_m
     azimuth = (np.arange(config.sectors) + 0.5) / config.sectors * 2 * np.pi - np.pi
-    xy = np.stack([np.outer(np.cos(azimuth), middle), np.outer(np.sin(azimuth), middle)], -1).reshape(-1, 2) + sensor[:2]
+    xy = (
+        np.stack([np.outer(np.cos(azimuth), middle), np.outer(np.sin(azimuth), middle)], -1).reshape(-1, 2) + sensor[:2]
+    )
     usable = np.isfinite(lowest) & (lowest < sensor[2] - 0.3) & (np.tile(middle, config.sectors) < config.plane_range_m)
     plane = np.zeros(3)
     if usable.sum() >= 12:

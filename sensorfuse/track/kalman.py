@@ -1,8 +1,8 @@
 """Constant-velocity Kalman filtering of many tracks at once: state x, y, vx, vy in a fixed plane.
 
-Measurements are detections with their 4 x 4 covariance. Where a detection's velocity is unknown its velocity block is a prior,
-and the block that couples position and velocity tells the lag at which the position was seen (`timed.move_detections`):
-z = x - lag v. So a late position of a moving object is used as what it is.
+Measurements are detections with their 4 x 4 covariance. Where a detection's velocity is unknown its velocity block is a
+prior, and the block that couples position and velocity tells the lag at which the position was seen
+(`timed.move_detections`): z = x - lag v. So a late position of a moving object is used as what it is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ GATE_FULL = 22.0  # of position and velocity: 99.98 % of four
 
 @dataclass(frozen=True)
 class Measurements:
-    """Detections as the filter takes them, in the filter's plane. Rows without velocity use the first two lines of `model`."""
+    """Detections as the filter takes them, in the filter's plane. Rows without velocity use the first two lines of
+    `model`.
+    """
 
     z: Array  # (N, 4) x, y, vx, vy (0 where unknown)
     model: Array  # (N, 4, 4) H
@@ -35,7 +37,7 @@ class Measurements:
 def make_measurements(found: Detections, rotation: Array, translation: Array) -> Measurements:
     """Detections in base_link -> measurements in the plane that `rotation` (2, 2) and `translation` (2,) lead to."""
     n = len(found)
-    full = np.isfinite(found.velocity).all(axis=1)
+    full = np.asarray(np.isfinite(found.velocity).all(axis=1), dtype=bool)
     both = np.kron(np.eye(2), rotation)
     covariance = both @ found.covariance @ both.T
     z = np.zeros((n, 4))
@@ -68,7 +70,9 @@ def predict(state: Array, covariance: Array, dt_s: float, accel_sigma: Array) ->
 def likelihoods(
     state: Array, covariance: Array, z: Array, model: Array, noise: Array, full: NDArray[np.bool_], reach_m: float
 ) -> Array:
-    """Density (T, N) of each measurement under each track, 0 outside the gate: per m^2, or per m^2 (m/s)^2 with velocity."""
+    """Density (T, N) of each measurement under each track, 0 outside the gate: per m^2, or per m^2 (m/s)^2 with
+    velocity.
+    """
     out = np.zeros((len(state), len(z)))
     for t in range(len(state)):
         for j in range(len(z)):

@@ -6,7 +6,7 @@ tick every object moves by its own lag. `deskew` is for those who need the cloud
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numba import njit
@@ -29,24 +29,27 @@ class LidarDetectorConfig:
 
     min_range_m: float = 1.8  # nearer returns are the robot itself, or fog and spray at the lens
     max_range_m: float = 80.0
-    min_height_m: float = 0.3
-    core_height_m: float = 2.2  # clusters are joined below this, so that tree crowns and signs do not bridge objects
+    min_height_m: float = 0.25
+    core_height_m: float = 2.0  # clusters are joined below this, so that tree crowns and signs do not bridge objects
     max_height_m: float = 4.0  # what reaches higher is a building, a tree or a bridge
     max_length_m: float = 14.0
     max_width_m: float = 3.4
     max_base_m: float = 1.1  # the lowest return of an object lies below this, as far as the rings tell
-    min_points: int = 4
-    reach_m: float = 0.55
-    spread_rad: float = 0.022  # how far apart neighbouring beams may be, as an angle
+    min_points: int = 3
+    reach_m: float = 0.75
+    spread_rad: float = 0.04  # how far apart neighbouring beams may be, as an angle
+    column_spacing_rad: float = 0.0123
+    ring_spacing_rad: float = 0.0225
+    cut_margin_rad: float = 0.03  # what reaches this near to the highest beam may be taller than it seems
     min_score: float = 0.05
-    ground: GroundConfig = GroundConfig()
+    ground: GroundConfig = field(default_factory=GroundConfig)
 
 
 def deskew(points: NDArray[np.floating], time_ns: NDArray[np.integer], twist: NDArray[np.floating]) -> Array:
     """Points (N, 3) as they would lie in the sensor frame at the stamp, had the sensor not moved during the sweep.
 
-    `time_ns` (N,) is each point's time after the stamp, `twist` (6,) the sensor's own (its axes), constant over the sweep.
-    Rotation by Rodrigues' formula with each point's own angle; translation by the midpoint rule.
+    `time_ns` (N,) is each point's time after the stamp, `twist` (6,) the sensor's own (its axes), constant over the
+    sweep. Rotation by Rodrigues' formula with each point's own angle; translation by the midpoint rule.
     """
     dt = np.asarray(time_ns, dtype=np.float64)[:, None] / 1e9
     cloud = np.asarray(points, dtype=np.float64)
@@ -65,19 +68,21 @@ def deskew(points: NDArray[np.floating], time_ns: NDArray[np.integer], twist: ND
 
 @njit(cache=True)
 def _cluster_statistics(
-    order: NDArray[np.int64], starts: NDArray[np.int64], height: Array, z: Array, time_s: Array
+    order: NDArray[np.int64], starts: NDArray[np.int64], height: Array, z: Array, time_s: Array, slope: Array
 ) -> Array:
-    """Per cluster (K, 5): points, lowest and highest height, z of the ground below, mean time."""
-    out = np.zeros((len(starts) - 1, 5))
+    """Per cluster (K, 6): points, lowest and highest height, z of the ground below, mean time, steepest beam."""
+    out = np.zeros((len(starts) - 1, 6))
     for k in range(len(starts) - 1):
-        low, high, ground, time = np.inf, -np.inf, 0.0, 0.0
+        low, high, ground, time, steep = np.inf, -np.inf, 0.0, 0.0, -np.inf
         members = order[starts[k] : starts[k + 1]]
         for i in members:
             low, high = min(low, height[i]), max(high, height[i])
             ground += z[i] - height[i]
             time += time_s[i]
+            steep = max(steep, slope[i])
         n = max(len(members), 1)
         out[k, 0], out[k, 1], out[k, 2], out[k, 3], out[k, 4] = len(members), low, high, ground / n, time / n
+        out[k, 5] = steep
     return out
 
 
@@ -97,13 +102,17 @@ class LidarDetector:
         config = self.config
         cloud = np.asarray(points, dtype=np.float64)
         distance = np.hypot(cloud[:, 0], cloud[:, 1])
-        keep = np.flatnonzero((distance > config.min_range_m) & (distance < config.max_range_m) & np.isfinite(cloud[:, 2]))
+        keep = np.flatnonzero(
+            (distance > config.min_range_m) & (distance < config.max_range_m) & np.isfinite(cloud[:, 2])
+        )
         base = T_base_sensor @ cloud[keep]
+        slope = cloud[keep, 2] / distance[keep]  # tangent of each beam's elevation
+        top = float(np.quantile(slope, 0.998)) if len(slope) else 0.0
         time_s = np.zeros(len(keep)) if time_ns is None else np.asarray(time_ns, dtype=np.float64)[keep] / 1e9
         sensor = T_base_sensor.translation
         height = height_above_ground(base, sensor, config.ground)
         solid = np.flatnonzero(height > config.min_height_m)
-        base, height, time_s = base[solid], height[solid], time_s[solid]
+        base, height, time_s, slope = base[solid], height[solid], time_s[solid], slope[solid]
         local = base[:, :2] - sensor[:2]
         labels = cluster_plane(
             local,
@@ -115,22 +124,29 @@ class LidarDetector:
         order, starts = group_by_label(labels)
         if not len(order):
             return TimedDetections(Detections.empty(), np.zeros(0, np.int64))
-        statistics = _cluster_statistics(order, starts, height, base[:, 2], time_s)
+        statistics = _cluster_statistics(order, starts, height, base[:, 2], time_s, slope)
         wanted = (statistics[:, 0] >= config.min_points) & (statistics[:, 2] < config.max_height_m)
         wanted &= statistics[:, 1] < config.max_base_m
         order, starts = _keep_clusters(order, starts, wanted)
-        return self._boxes(fit_clusters(local, order, starts), statistics[wanted], sensor)
+        return self._boxes(fit_clusters(local, order, starts), statistics[wanted], top, sensor)
 
-    def _boxes(self, fits: Array, statistics: Array, sensor: Array) -> TimedDetections:
-        """Boxes of the clusters that may be road users; `fits` (K, 5) about the sensor, `statistics` (K, 5)."""
+    def _boxes(self, fits: Array, statistics: Array, top: float, sensor: Array) -> TimedDetections:
+        """Boxes of the clusters that may be road users; `fits` (K, 5) about the sensor, `statistics` (K, 6).
+
+        `top` is the tangent of the highest beam: what reaches it is cut off there and may be a wall.
+        """
         config = self.config
-        count, low, high, ground, time_s = statistics.T
+        count, _, high, ground, time_s, steep = statistics.T
         extent = np.sort(np.column_stack([fits[:, 2] - fits[:, 1], fits[:, 4] - fits[:, 3]]), axis=1)
         fits_road = (extent[:, 1] < config.max_length_m) & (extent[:, 0] < config.max_width_m)
-        fits, count, low, high, ground, time_s = (v[fits_road] for v in (fits, count, low, high, ground, time_s))
-        boxes = complete_boxes(fits, high, np.zeros(2))
-        distance = np.hypot(*boxes.center.T)
-        score = object_score(boxes.log_likelihood, count, distance)
+        fits, count, high, ground, time_s, steep = (v[fits_road] for v in (fits, count, high, ground, time_s, steep))
+        cos, sin = np.cos(fits[:, 0]), np.sin(fits[:, 0])
+        middle = 0.5 * np.stack([fits[:, 1] + fits[:, 2], fits[:, 3] + fits[:, 4]])
+        distance = np.hypot(middle[0] * cos - middle[1] * sin, middle[0] * sin + middle[1] * cos)
+        high = high + 0.5 * config.ring_spacing_rad * distance  # the top edge lies somewhere up to the next ring
+        cut = (steep > top - config.cut_margin_rad) & (high > 2.0)
+        boxes = complete_boxes(fits, high, config.column_spacing_rad * distance, np.zeros(2))
+        score = object_score(boxes.log_likelihood, count, distance, cut)
         good = (score >= config.min_score) & (boxes.class_id != UNKNOWN)
         n = int(good.sum())
         center = np.column_stack([boxes.center + sensor[:2], ground + high / 2])[good]
@@ -157,8 +173,11 @@ def _keep_clusters(
     return order[np.repeat(wanted, sizes)], np.concatenate([[0], np.cumsum(sizes[wanted])])
 
 
-def object_score(log_likelihood: Array, count: Array, distance_m: Array) -> Array:
-    """How sure it is that a cluster is a road user, in [0, 1]: the fit of its shape, and its points against range."""
+def object_score(log_likelihood: Array, count: Array, distance_m: Array, cut: NDArray[np.bool_]) -> Array:
+    """How sure it is that a cluster is a road user, in [0, 1]: the fit of its shape, and its points against range.
+
+    `cut` marks those that reach out of the top of the field of view.
+    """
     support = np.log(np.maximum(count, 1.0)) + 2.0 * np.log(np.maximum(distance_m, 5.0) / 20.0) - np.log(15.0)
-    logit = 0.6 + 0.55 * log_likelihood + 0.5 * np.clip(support, -2.5, 2.5)
+    logit = 2.2 + 0.9 * log_likelihood + 0.8 * np.clip(support, -2.5, 2.5) - 3.0 * cut
     return np.asarray(1.0 / (1.0 + np.exp(-logit)))

@@ -1,8 +1,8 @@
 """What each class of road user looks like before a sensor has looked: size, speed and radar cross-section.
 
-Sizes are rounded means and spreads of European road users; they complete the faces that a sensor cannot see, and are the
-only knowledge that the untrained detectors have of classes. An emergency vehicle has the body of a van: shape alone cannot
-tell it from one, so its prior weight is small and a siren's direction decides (`sensorfuse.fusion.late`).
+Sizes are rounded means and spreads of European road users; they complete the faces that a sensor cannot see, and are
+the only knowledge that the untrained detectors have of classes. An emergency vehicle has the body of a van: shape alone
+cannot tell it from one, so its prior weight is small and a siren's direction decides (`sensorfuse.fusion.late`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Objects and ego velocity from a radar's detection list.
 
-Ego velocity from Doppler: Kellner, Barjenbruch, Klappstein, Dickmann, Dietmayer 2013 (Instantaneous ego-motion estimation
-using Doppler radar): what stands still has a range rate that depends on direction alone; consensus finds it. Clustering is
-single-linkage in position and range rate (DBSCAN of Ester et al. 1996 with one point as core). A cluster's velocity is the
-Bayesian least-squares solution of its range rates, with a prior that traffic moves along the road rather than across.
+Ego velocity from Doppler: Kellner, Barjenbruch, Klappstein, Dickmann, Dietmayer 2013 (Instantaneous ego-motion
+estimation using Doppler radar): what stands still has a range rate that depends on direction alone; consensus finds it.
+Clustering is single-linkage in position and range rate (DBSCAN of Ester et al. 1996 with one point as core). A
+cluster's velocity is the Bayesian least-squares solution of its range rates, with a prior that traffic moves along the
+road rather than across.
 """
 
 from __future__ import annotations
@@ -34,12 +35,15 @@ class RadarDetectorConfig:
     range_sigma_m: float = 0.2
     azimuth_sigma_rad: float = 0.0175
     doppler_sigma_mps: float = 0.12
-    moving_mps: float = 0.8  # slower over ground counts as standing
+    moving_mps: float = 0.6  # slower over ground counts as standing
     reach_m: float = 2.2
     reach_mps: float = 1.2
-    road_prior_mps: tuple[float, float] = (10.0, 2.0)  # one sigma of velocity along and across the body
+    road_prior_mps: tuple[float, float] = (10.0, 2.5)  # one sigma of velocity along and across the body
+    open_sigma_mps: float = (
+        15.0  # in the covariance, across the line of sight: the prior is no measurement to be counted again
+    )
     slow_prior_mps: float = 1.5  # of a standing cluster, across the line of sight
-    min_score: float = 0.05
+    min_score: float = 0.1
 
 
 def _directions(detections: NDArray[np.floating], T_base_sensor: Transform) -> tuple[Array, Array]:
@@ -49,9 +53,7 @@ def _directions(detections: NDArray[np.floating], T_base_sensor: Transform) -> t
     return local @ T_base_sensor.rotation.T, distance
 
 
-def ego_velocity(
-    detections: NDArray[np.floating], T_base_sensor: Transform
-) -> tuple[Array, Array, NDArray[np.bool_]]:
+def ego_velocity(detections: NDArray[np.floating], T_base_sensor: Transform) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Velocity of the sensor over ground from one detection list: `(v_xy, sigma, inliers)`.
 
     `detections` (N, 5) as `Sample` has them. `v_xy` (2,) in base axes, m/s; `sigma` (2,) one sigma each; `inliers` (N,)
@@ -101,7 +103,9 @@ def base_velocity(sensor_velocity_xy: Array, T_base_sensor: Transform, yaw_rate_
 
 @dataclass(frozen=True)
 class RadarReturns:
-    """One detection list in base axes, ready for `RadarDetector.detect`. `velocity_xy` is the sensor's own, from Doppler."""
+    """One detection list in base axes, ready for `RadarDetector.detect`. `velocity_xy` is the sensor's own, from
+    Doppler.
+    """
 
     xyz: Array  # (N, 3) in base_link
     unit: Array  # (N, 2) horizontal unit vectors sensor to target
@@ -141,8 +145,8 @@ class RadarDetector:
         """Objects in `base_link` at the list's instant.
 
         `sensor_velocity_xy` (2,) is the sensor's velocity in base axes when better known than by Doppler; with neither,
-        velocities are NaN. `velocity` holds what the range rates and the prior say; `covariance` is tight along the line
-        of sight only.
+        velocities are NaN. `velocity` holds what the range rates and the prior say; `covariance` what the range rates
+        alone say, so that a tracker does not take the prior for a new measurement at every tick.
         """
         if not len(returns.range_m):
             return Detections.empty()
@@ -153,20 +157,9 @@ class RadarDetector:
         noise = np.hypot(self.config.doppler_sigma_mps, self.config.azimuth_sigma_rad * across)
         moving = (np.abs(over_ground) > np.maximum(self.config.moving_mps, 4 * noise)) & ~returns.standing
         labels = self._cluster(returns, over_ground, moving)
-        rows = [self._object(returns, labels == k, over_ground, noise, bool(moving[labels == k][0])) for k in range(labels.max() + 1)]
-        found = Detections(*(np.array(column) for column in zip(*rows, strict=True)))
-        found = Detections(
-            found.class_id.astype(np.uint8),
-            found.score.astype(np.float32),
-            found.center,
-            found.size,
-            found.yaw,
-            found.velocity if known else np.full((len(found.score), 2), np.nan),
-            found.covariance,
-            np.full(len(found.score), -1, np.int64),
-        )
+        found = self._objects(returns, labels, over_ground, noise, moving)
         if not known:
-            found.covariance[:, 2:, :2] = found.covariance[:, :2, 2:] = 0.0
+            found.velocity[:] = np.nan
             found.covariance[:, 2:, 2:] = np.eye(2) * self.config.road_prior_mps[0] ** 2
         return found.select(found.score >= self.config.min_score)
 
@@ -176,55 +169,90 @@ class RadarDetector:
         away = np.hypot(*(xy[:, None] - xy[None]).transpose(2, 0, 1))
         slack = 1.5 * self.config.azimuth_sigma_rad * returns.range_m
         linked = away < self.config.reach_m + np.minimum(slack[:, None], slack[None])
-        linked &= np.abs(rate[:, None] - rate[None]) < self.config.reach_mps
+        bearing = np.arctan2(returns.unit[:, 1], returns.unit[:, 0])
+        turn = np.abs((bearing[:, None] - bearing[None] + np.pi) % (2 * np.pi) - np.pi)
+        allowed = self.config.reach_mps + turn * np.maximum(
+            np.abs(rate)[:, None], np.abs(rate)[None]
+        )  # seen from near by
+        linked &= np.abs(rate[:, None] - rate[None]) < allowed
         linked &= moving[:, None] == moving[None]
         labels: NDArray[np.int32] = connected_components(csr_matrix(linked), directed=False)[1]
         return labels
 
-    def _object(
-        self, returns: RadarReturns, members: NDArray[np.bool_], rate: Array, noise: Array, moving: bool
-    ) -> tuple[int, float, Array, Array, float, Array, Array, int]:
-        """The fields of one detection."""
+    def _objects(
+        self, returns: RadarReturns, labels: NDArray[np.int32], rate: Array, noise: Array, moving: NDArray[np.bool_]
+    ) -> Detections:
+        """One detection per cluster, K rows."""
         config = self.config
-        unit, xyz, n = returns.unit[members], returns.xyz[members], int(members.sum())
-        middle = unit.mean(axis=0)
-        middle /= np.linalg.norm(middle)
-        prior = np.array(config.road_prior_mps if moving else (config.slow_prior_mps, config.slow_prior_mps))
-        weight = unit / noise[members, None] ** 2
-        velocity_covariance = np.linalg.inv(np.diag(1 / prior**2) + unit.T @ weight)
-        velocity = velocity_covariance @ (weight.T @ rate[members])
-        speed = float(np.hypot(*velocity))
-        extent = float(np.hypot(*np.ptp(xyz[:, :2], axis=0)))
-        class_id, fit = self._classify(float(returns.rcs_dbsm[members].max()), speed, extent, moving)
-        size = SIZE_M[class_id]
-        yaw = float(np.arctan2(velocity[1], velocity[0])) if moving else 0.0
-        depth = size[0] * abs(np.cos(yaw) * middle[0] + np.sin(yaw) * middle[1])
-        depth += size[1] * abs(-np.sin(yaw) * middle[0] + np.cos(yaw) * middle[1])
-        distance = float(returns.range_m[members].mean())
-        nearest = float(((xyz[:, :2] - returns.origin) @ middle).min())
-        reach = max(0.5 * depth + nearest, float(((xyz[:, :2] - returns.origin) @ middle).mean()))
-        side = np.array([-middle[1], middle[0]])
-        lateral = float(((xyz[:, :2] - returns.origin) @ side).mean())
-        center = returns.origin + reach * middle + lateral * side
-        covariance = np.zeros((4, 4))
-        bearing = np.array([np.arctan2(middle[1], middle[0])])
-        along = np.array([np.hypot(config.range_sigma_m, 0.25 * depth)])
-        beside = np.array([np.hypot(config.azimuth_sigma_rad * distance / np.sqrt(n), 0.2 * size[1] + 0.1)])
-        covariance[:2, :2] = axis_covariance(bearing, along, beside)[0]
-        covariance[2:, 2:] = velocity_covariance
-        logit = (0.3 + 0.4 * min(n - 1, 4) if moving else -2.2) + 0.3 * fit + (0.0 if extent < 13 else -2.0)
-        score = 1 / (1 + np.exp(-logit))
-        return class_id, float(score), np.array([*center, size[2] / 2]), size.copy(), yaw, velocity, covariance, -1
+        n = np.bincount(labels)
+        k = len(n)
 
-    @staticmethod
-    def _classify(rcs_dbsm: float, speed: float, extent: float, moving: bool) -> tuple[int, float]:
-        """Likeliest class by radar cross-section, speed and extent, and how well it fits (0 is perfect)."""
-        fit = -0.5 * ((rcs_dbsm - RCS_DBSM) / RCS_SIGMA_DB) ** 2
-        fit = fit - 0.5 * np.maximum((extent - SIZE_M[:, 0] - 0.8) / 0.8, 0.0) ** 2
-        pedestrian, cyclist = CLASSES.index("pedestrian"), CLASSES.index("cyclist")
-        fit[pedestrian] -= 0.5 * (max(speed - 1.5, 0.0) / 0.7) ** 2
-        fit[cyclist] -= 0.5 * (max(speed - 5.0, 0.0) / 2.0) ** 2
-        if not moving:
-            fit[cyclist] -= 1.5
-        best = int(np.argmax(fit + LOG_WEIGHT))
-        return best, max(float(fit[best]), -6.0)
+        def mean(values: Array) -> Array:
+            return np.asarray(np.bincount(labels, values) / n)
+
+        def highest(values: Array) -> Array:
+            out = np.full(k, -np.inf)
+            np.maximum.at(out, labels, values)
+            return out
+
+        moves = mean(moving.astype(np.float64)) > 0.5
+        ux, uy = returns.unit.T
+        middle = np.column_stack([mean(ux), mean(uy)])
+        middle /= np.maximum(np.hypot(*middle.T), 1e-9)[:, None]
+        # A target's own speed turns azimuth errors into range-rate errors just as the sensor's does.
+        weight = 1 / np.square(np.hypot(noise, 2 * config.azimuth_sigma_rad * np.abs(rate) + 0.1))
+        information = np.empty((k, 2, 2))
+        information[:, 0, 0], information[:, 1, 1] = (np.bincount(labels, weight * v * v) for v in (ux, uy))
+        information[:, 0, 1] = information[:, 1, 0] = np.bincount(labels, weight * ux * uy)
+        vector = np.column_stack([np.bincount(labels, weight * rate * v) for v in (ux, uy)])
+        prior = np.where(moves[:, None], config.road_prior_mps, config.slow_prior_mps)
+        best = information + np.eye(2) / np.square(prior)[:, :, None]
+        velocity = np.asarray(np.linalg.solve(best, vector[:, :, None])[:, :, 0], dtype=np.float64)
+        covariance = np.zeros((k, 4, 4))
+        covariance[:, 2:, 2:] = np.linalg.inv(information + np.eye(2) / config.open_sigma_mps**2)
+
+        x, y = returns.xyz[:, 0], returns.xyz[:, 1]
+        extent = np.hypot(highest(x) + highest(-x), highest(y) + highest(-y))
+        class_id, fit = classify(highest(returns.rcs_dbsm), np.hypot(*velocity.T), extent, moves)
+        size = SIZE_M[class_id].copy()
+        yaw = np.where(moves, np.arctan2(velocity[:, 1], velocity[:, 0]), 0.0)
+        aim = np.arctan2(middle[:, 1], middle[:, 0])
+        depth = size[:, 0] * np.abs(np.cos(yaw - aim)) + size[:, 1] * np.abs(np.sin(yaw - aim))
+        away = returns.xyz[:, :2] - returns.origin
+        along = (away * middle[labels]).sum(axis=1)
+        beside = mean(away[:, 1] * middle[labels, 0] - away[:, 0] * middle[labels, 1])
+        reach = mean(along)
+        large = size[:, 1] > 1.0  # echoes come from the near faces of what is large
+        reach = np.where(large, np.maximum(0.5 * depth - highest(-along), reach), reach)
+        center = (
+            returns.origin + reach[:, None] * middle + beside[:, None] * np.column_stack([-middle[:, 1], middle[:, 0]])
+        )
+        covariance[:, :2, :2] = axis_covariance(
+            aim,
+            np.hypot(config.range_sigma_m, 0.25 * depth),
+            np.hypot(config.azimuth_sigma_rad * mean(returns.range_m) / np.sqrt(n), 0.2 * size[:, 1] + 0.1),
+        )
+        logit = np.where(moves, -0.5 + 0.9 * np.minimum(n - 1, 3), -2.2 + 0.25 * np.minimum(n - 1, 4))
+        logit += 0.3 * fit - 2.0 * (extent > 13)
+        return Detections(
+            class_id=class_id.astype(np.uint8),
+            score=(1 / (1 + np.exp(-logit))).astype(np.float32),
+            center=np.column_stack([center, size[:, 2] / 2]),
+            size=size,
+            yaw=yaw,
+            velocity=velocity,
+            covariance=covariance,
+            track_id=np.full(k, -1, np.int64),
+        )
+
+
+def classify(
+    rcs_dbsm: Array, speed: Array, extent: Array, moving: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], Array]:
+    """Likeliest class (K,) by radar cross-section, speed and extent, and how well it fits (0 is perfect, -6 the least)."""
+    fit = -0.5 * ((rcs_dbsm[:, None] - RCS_DBSM) / RCS_SIGMA_DB) ** 2
+    fit = fit - 0.5 * np.maximum((extent[:, None] - SIZE_M[:, 0] - 0.8) / 0.8, 0.0) ** 2
+    fit[:, CLASSES.index("pedestrian")] -= 0.5 * np.square(np.maximum(speed - 1.5, 0.0) / 0.7)
+    fit[:, CLASSES.index("cyclist")] -= 0.5 * np.square(np.maximum(speed - 5.0, 0.0) / 2.0) + 1.5 * ~moving
+    best = np.argmax(fit + LOG_WEIGHT, axis=1)
+    return best, np.maximum(fit[np.arange(len(best)), best], -6.0)

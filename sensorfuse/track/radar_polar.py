@@ -39,14 +39,15 @@ class RadarPolarConfig:
     max_range_m: float = 100.0
     beam_rad: float = 0.031  # two-way width, taken off the extents
     reach_m: float = 0.7
-    min_cells: int = 6
+    min_cells: int = 10
     max_length_m: float = 14.0
     max_width_m: float = 4.5
-    min_score: float = 0.05
+    min_score: float = 0.15
 
 
 def os_cfar_factor(window: int, rank: int, false_alarm_rate: float) -> float:
-    """The multiple of the `rank`-th smallest (1-based) of `window` exponential variables that noise exceeds at the given rate.
+    """The multiple of the `rank`-th smallest (1-based) of `window` exponential variables that noise exceeds at the
+    given rate.
 
     Solves P_fa = prod_{i=0}^{rank-1} (window - i) / (window - i + alpha) (Rohling 1983, equation 21).
     """
@@ -138,30 +139,41 @@ class RadarPolarDetector:
         azimuth = np.asarray(azimuths_rad, dtype=np.float64)[row]
         local = np.column_stack([distance * np.cos(azimuth), distance * np.sin(azimuth)])
         beam = 2.2 * 2 * np.pi / max(len(polar), 1)
-        labels = cluster_plane(local, reach_m=config.reach_m, spread_rad=beam, max_reach_m=2.5, limit_m=config.max_range_m + 1)
+        labels = cluster_plane(
+            local, reach_m=config.reach_m, spread_rad=beam, max_reach_m=2.5, limit_m=config.max_range_m + 1
+        )
         order, starts = group_by_label(labels)
         wanted = np.diff(starts) >= config.min_cells
         clusters = [order[s:e] for s, e, w in zip(starts[:-1], starts[1:], wanted, strict=True) if w]
         if not clusters:
             return TimedDetections(Detections.empty(), np.zeros(0, np.int64))
-        shapes = np.array([_moments(local[c], polar[row[c], cell[c]], config.beam_rad) for c in clusters])
+        member = np.repeat(np.arange(len(clusters)), [len(c) for c in clusters])
+        cells = np.concatenate(clusters)
+        shapes = _moments(local[cells], polar[row[cells], cell[cells]].astype(np.float64), member, config.beam_rad)
         passed = np.array([row[c].mean() if np.ptp(row[c]) < len(polar) / 2 else 0.0 for c in clusters]) / len(polar)
         time_ns = np.round(scan_fraction_s(passed, scan_s, stamp) * 1e9).astype(np.int64)
         floor = np.median(polar[:, int(config.min_range_m / range_resolution_m) :])
         return self._objects(shapes, time_ns, float(floor), T_base_sensor)
 
-    def _objects(self, shapes: Array, time_ns: NDArray[np.int64], floor: float, T_base_sensor: Transform) -> TimedDetections:
+    def _objects(
+        self, shapes: Array, time_ns: NDArray[np.int64], floor: float, T_base_sensor: Transform
+    ) -> TimedDetections:
         """Boxes of the clusters that may be vehicles; `shapes` (K, 7) as `_moments` has them."""
         config = self.config
         x, y, angle, length, width, peak, fill = shapes.T
         fits_road = (length < config.max_length_m) & (width < config.max_width_m)
-        scores, _ = class_scores(np.column_stack([length, width]), np.full(len(shapes), 1.6))
+        scores, _ = class_scores(
+            np.column_stack([length, width]),
+            np.full(len(shapes), 1.6),
+            config.beam_rad * np.hypot(x, y),
+            np.full((len(shapes), 2), 0.3),
+        )
         tall = 0.5 * ((1.6 - SIZE_M[:, 2]) / 0.4) ** 2  # a scan has no height: take its cost back
         best = np.argmax(scores + np.minimum(tall, 3.0) + LOG_WEIGHT, axis=1)
         distance = np.hypot(x, y)
         snr_db = (peak - floor) * config.db_per_count
         logit = -2.6 + 0.12 * np.clip(snr_db - 12, -10, 15) - 0.8 * np.clip(length / SIZE_M[best, 0] - 1.3, 0, 3)
-        logit += 0.8 * np.clip(fill - 0.5, -0.5, 0.5) - 1.5 * (length < 1.2)
+        logit += 0.8 * np.clip(fill - 0.5, -0.5, 0.5) - 1.5 * (length < 1.2) - 1.0 * ((width < 0.9) & (length > 6))
         score = 1 / (1 + np.exp(-logit))
         good = np.flatnonzero(fits_road & (score >= config.min_score))
         k = best[good]
@@ -175,31 +187,39 @@ class RadarPolarDetector:
         covariance = np.zeros((len(good), 4, 4))
         bearing = np.arctan2(y, x)[good] + T_base_sensor.yaw()
         covariance[:, :2, :2] = axis_covariance(
-            bearing, 0.3 + 0.1 * size[:, 0], np.hypot(0.4, 0.3 * config.beam_rad * distance[good])
+            bearing, 0.3 + 0.05 * size[:, 0], np.hypot(0.3, 0.2 * config.beam_rad * distance[good])
         )
         covariance[:, 2, 2] = covariance[:, 3, 3] = SPEED_SIGMA_MPS[k] ** 2
         n = len(good)
         nan = np.full((n, 2), np.nan)
         untracked = np.full(n, -1, np.int64)
-        found = Detections(k.astype(np.uint8), score[good].astype(np.float32), base, size, yaw, nan, covariance, untracked)
+        found = Detections(
+            k.astype(np.uint8), score[good].astype(np.float32), base, size, yaw, nan, covariance, untracked
+        )
         return TimedDetections(found, time_ns[good])
 
 
-def _moments(xy: Array, counts: NDArray[np.uint8], beam_rad: float) -> tuple[float, float, float, float, float, float, float]:
-    """Centre x, y, angle of the long axis, length, width, peak count and fill of a cluster of cells (N, 2).
+def _moments(xy: Array, counts: Array, member: NDArray[np.int64], beam_rad: float) -> Array:
+    """Per cluster (K, 7): centre x, y, angle of the long axis, length, width, peak count and fill, of cells (N, 2).
 
-    A filled rectangle has the variance side^2 / 12 along each side; the beam adds its own across the line of sight.
+    `member` (N,) names each cell's cluster. A filled rectangle has the variance side^2 / 12 along each side; the beam
+    adds its own across the line of sight.
     """
-    middle = xy.mean(axis=0)
-    spread = np.cov(xy.T) if len(xy) > 2 else np.eye(2) * 0.01
-    distance = float(np.hypot(*middle))
-    across = np.array([-middle[1], middle[0]]) / max(distance, 1e-6)
-    blur = (beam_rad * distance) ** 2 / 12
-    held = max(float(across @ spread @ across) - 0.02, 0.0)
-    spread = spread - min(0.8 * blur, held) * np.outer(across, across)
-    values, vectors = np.linalg.eigh(spread)
-    width, length = np.sqrt(12 * np.maximum(values, 0.01))
-    angle = float(np.arctan2(vectors[1, 1], vectors[0, 1]))
-    area = max(float(length * np.hypot(width, beam_rad * distance)), 0.1)
-    cell_area = 0.1736 * max(distance * 0.0157, 0.05)
-    return (*middle, angle, float(length), float(width), float(counts.max()), min(len(xy) * cell_area / area, 1.5))
+    n = np.bincount(member)
+    x, y = (np.bincount(member, v) / n for v in xy.T)
+    dx, dy = xy[:, 0] - x[member], xy[:, 1] - y[member]
+    xx, xy_, yy = (np.bincount(member, v) / n for v in (dx * dx, dx * dy, dy * dy))
+    distance = np.maximum(np.hypot(x, y), 1e-6)
+    ax, ay = -y / distance, x / distance  # across the line of sight
+    across = ax * ax * xx + 2 * ax * ay * xy_ + ay * ay * yy
+    blur = np.minimum(0.8 * (beam_rad * distance) ** 2 / 12, np.maximum(across - 0.02, 0.0))
+    xx, xy_, yy = xx - blur * ax * ax, xy_ - blur * ax * ay, yy - blur * ay * ay
+    mean, half = 0.5 * (xx + yy), np.hypot(0.5 * (xx - yy), xy_)
+    length, width = (np.sqrt(12 * np.maximum(v, 0.01)) for v in (mean + half, mean - half))
+    peak = np.zeros(len(n))
+    np.maximum.at(peak, member, counts)
+    area = np.maximum(length * np.hypot(width, beam_rad * distance), 0.1)
+    cell_area = 0.1736 * np.maximum(distance * 0.0157, 0.05)
+    return np.column_stack(
+        [x, y, 0.5 * np.arctan2(2 * xy_, xx - yy), length, width, peak, np.minimum(n * cell_area / area, 1.5)]
+    )

@@ -33,10 +33,10 @@ def axis_covariance(yaw: Array, sigma_along: Array, sigma_across: Array) -> Arra
 def move_detections(timed: TimedDetections, dt_ns: int, twist: NDArray[np.floating]) -> Detections:
     """The same objects in `base_link` at t_ref.
 
-    `dt_ns` is the stamp's event time minus t_ref; `twist` (6,) that of `base_link` at t_ref. Objects move with their own
-    velocity where it is known and the frame moves with the ego motion. An unknown velocity (NaN) is taken as zero and its
-    prior in the covariance becomes an error of position, correlated with it: `covariance[:2, 2:]` is then the lag times the
-    prior, from which a tracker that knows the velocity can undo it.
+    `dt_ns` is the stamp's event time minus t_ref; `twist` (6,) that of `base_link` at t_ref. Objects move with their
+    own velocity where it is known and the frame moves with the ego motion. An unknown velocity (NaN) is taken as zero
+    and its prior in the covariance becomes an error of position, correlated with it: `covariance[:2, 2:]` is then the
+    lag times the prior, from which a tracker that knows the velocity can undo it.
     """
     found = timed.detections
     if not len(found):

@@ -1,84 +1,29 @@
 """Multi-object tracking over several sources, any of which may be absent at any tick.
 
-Tracks live in the odometry frame. Sources update one after the other, each with its own noise, field of view and detection
-probability. Existence is integrated with association (Musicki and Evans 2004): only a source that looked can lower it, and
-only where it could have seen the object. A detection's score enters as a likelihood ratio (amplitude information, Lerro
-and Bar-Shalom 1993). No clock, no randomness: the same input gives the same tracks.
+Tracks live in the odometry frame. Sources update one after the other, each with its own noise, field of view and
+detection probability. Existence is integrated with association (Musicki and Evans 2004): only a source that looked can
+lower it, and only where it could have seen the object. A detection's score enters as a likelihood ratio (amplitude
+information, Lerro and Bar-Shalom 1993). No clock, no randomness: the same input gives the same tracks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from types import MappingProxyType
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.messages import CLASSES, Detections
-from sensorfuse.rig import Rig
 from sensorfuse.track.association import associate
 from sensorfuse.track.box_corners import inside_boxes, overlap_matrix
 from sensorfuse.track.kalman import Measurements, likelihoods, make_measurements, predict, update_mixture
 from sensorfuse.track.priors import SPEED_SIGMA_MPS, UNKNOWN
+from sensorfuse.track.tracker_config import SourceConfig, TrackerConfig
 
 Array = NDArray[np.float64]
 
 MAX_SCORE = 0.98
 MAX_TRACKS = 200
-
-
-@dataclass(frozen=True)
-class SourceConfig:
-    """What the tracker knows of one source. The field of view is about `azimuth_rad` of base_link's x axis."""
-
-    detection_probability: float = 0.75
-    max_range_m: float = 70.0
-    azimuth_rad: float = 0.0
-    fov_rad: float = 2 * np.pi
-    clutter_per_m2: float = 2e-3
-    shape_gain: float = 0.3  # how far one detection moves a settled track's size and yaw
-    class_accuracy: float = 0.7  # how often the source names the right class
-
-
-@dataclass(frozen=True)
-class TrackerConfig:
-    """Sources by name (others get `default_source`), motion, and what makes and ends a track."""
-
-    sources: Mapping[str, SourceConfig] = field(default_factory=lambda: MappingProxyType({}))
-    default_source: SourceConfig = SourceConfig()
-    accel_sigma_mps2: float = 2.5
-    velocity_clutter_mps: float = 20.0  # clutter's velocities spread over a square of this side
-    birth_existence: float = 0.6  # times the score of the first detection
-    confirm_existence: float = 0.8
-    confirm_hits: int = 2
-    end_existence: float = 0.04
-    max_sigma_m: float = 5.0  # a track that nobody looks at ends when its place is this uncertain
-    merge_overlap: float = 0.35
-
-    @staticmethod
-    def from_rig(rig: Rig) -> TrackerConfig:
-        """Ranges and fields of view of the rig's LiDARs and radars."""
-        sources = {}
-        for name, sensor in rig.sensors.items():
-            mount = sensor.T_base_sensor.transform()
-            if sensor.modality == "radar":
-                radar = sensor.radar
-                reach, fov = (radar.max_range_m, np.radians(radar.fov_deg)) if radar else (100.0, np.radians(120.0))
-                polar = radar is not None and radar.kind == "polar"
-                sources[name] = SourceConfig(
-                    detection_probability=0.5,
-                    max_range_m=0.9 * reach,
-                    azimuth_rad=mount.yaw(),
-                    fov_rad=min(2 * np.pi, 0.95 * fov) if fov < 6.2 else 2 * np.pi,
-                    clutter_per_m2=6e-3 if polar else 2e-3,
-                    shape_gain=0.1 if polar else 0.03,
-                    class_accuracy=0.3,
-                )
-            elif sensor.modality == "lidar":
-                reach = sensor.lidar.max_range_m if sensor.lidar else 80.0
-                sources[name] = SourceConfig(max_range_m=min(0.75 * reach, 60.0))
-        return TrackerConfig(sources=sources)
 
 
 @dataclass
@@ -105,7 +50,9 @@ class _Tracks:
         return _Tracks(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
     def extended(self, other: _Tracks) -> _Tracks:
-        return _Tracks(**{f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)})
+        return _Tracks(
+            **{f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)}
+        )
 
 
 def _wrap(angle: Array) -> Array:
@@ -127,8 +74,8 @@ class ObjectTracker:
     def update(self, t_ref_ns: int, sources: dict[str, Detections], T_odom_base: Array) -> Detections:
         """Confirmed tracks in `base_link` at `t_ref_ns`.
 
-        `sources` holds detections in `base_link` at t_ref of every source that looked, empty ones included; a source left
-        out did not look. `T_odom_base` (4, 4) is the pose at t_ref.
+        `sources` holds detections in `base_link` at t_ref of every source that looked, empty ones included; a source
+        left out did not look. `T_odom_base` (4, 4) is the pose at t_ref.
         """
         pose = np.asarray(T_odom_base, dtype=np.float64)
         dt_s = 0.0 if self._t_ns is None else max(0, t_ref_ns - self._t_ns) / 1e9
@@ -149,13 +96,14 @@ class ObjectTracker:
         """Go on from another tracker's output at `t_ref_ns`: its tracks replace this one's, ids kept."""
         found = _sound(tracks)
         pose = np.asarray(T_odom_base, dtype=np.float64)
+        self._next_id = 0
         self._tracks = self._born(found, make_measurements(found, pose[:2, :2], pose[:2, 3]), pose)
         self._tracks.track_id = found.track_id.copy()
         self._tracks.existence = np.maximum(0.9, found.score.astype(np.float64))
         self._tracks.quality = found.score / self._tracks.existence
         self._tracks.hits[:] = self.config.confirm_hits
         self._tracks.confirmed[:] = True
-        self._next_id = max(self._next_id, int(found.track_id.max(initial=-1)) + 1)
+        self._next_id = int(found.track_id.max(initial=-1)) + 1
         self._t_ns = t_ref_ns
 
     # ---- one source
@@ -171,7 +119,7 @@ class ObjectTracker:
             density = likelihoods(
                 tracks.state, tracks.covariance, measured.z, measured.model, measured.noise, measured.full, 25.0
             )
-            clutter = source.clutter_per_m2 * np.where(measured.full, self.config.velocity_clutter_mps**-2.0, 1.0)
+            clutter = source.clutter_per_m2 * self._velocity_clutter(measured)
             # A pair that fits keeps some weight where the field of view says it could not be seen.
             chance = tracks.existence * np.maximum(detectable, 0.1)
             weights = chance[:, None] * density * (score / (1 - score) / clutter)
@@ -187,6 +135,14 @@ class ObjectTracker:
             self._learn(source, found, score, marginals, pose)
             free = 1 - marginals[:, :-1].sum(axis=0)
         self._start(found, measured, free, pose)
+
+    def _velocity_clutter(self, measured: Measurements) -> Array:
+        """Density (N,) of each measured velocity among clutter, most of which stands still; 1 where none is measured."""
+        spread = measured.noise[:, 2:, 2:] + np.eye(2) * self.config.clutter_sigma_mps**2
+        velocity = measured.z[:, 2:]
+        distance = np.einsum("ni,nij,nj->n", velocity, np.linalg.inv(spread), velocity)
+        still = np.exp(-0.5 * distance) / (2 * np.pi * np.sqrt(np.linalg.det(spread)))
+        return np.where(measured.full, 0.9 * still + 0.1 / self.config.velocity_clutter_mps**2, 1.0)
 
     def _detectable(self, source: SourceConfig, found: Detections, pose: Array) -> Array:
         """Probability (T,) that the source reports each track, were it there: range, field of view, occlusion."""
@@ -234,8 +190,8 @@ class ObjectTracker:
         taken = np.zeros(len(found), bool)
         if len(tracks):
             known = tracks.existence > 0.3
-            inside = inside_boxes(measured.z, tracks.state[known], tracks.size[known], tracks.yaw[known])
-            taken = inside.any(axis=1)
+            inside = inside_boxes(measured.z, tracks.state[known], tracks.size[known], tracks.yaw[known], 0.5)
+            taken |= inside.any(axis=1)
         overlap = overlap_matrix(found.center, found.size, found.yaw, found.center, found.size, found.yaw)
         chosen: list[int] = []
         for j in order.tolist():
@@ -288,7 +244,9 @@ class ObjectTracker:
         tracks.yaw = np.where(clear & (np.cos(course - tracks.yaw) < 0), _wrap(tracks.yaw + np.pi), tracks.yaw)
         fast = (speed > 2.5) & (speed > 5 * sigma)
         tracks.yaw = np.where(fast, _wrap(tracks.yaw + 0.3 * _wrap(course - tracks.yaw)), tracks.yaw)
-        tracks.confirmed |= (tracks.existence >= self.config.confirm_existence) & (tracks.hits >= self.config.confirm_hits)
+        tracks.confirmed |= (tracks.existence >= self.config.confirm_existence) & (
+            tracks.hits >= self.config.confirm_hits
+        )
 
     def _prune(self) -> None:
         """End what is gone or lost, and of two tracks on one object the younger."""
@@ -351,6 +309,6 @@ def _sound(found: Detections) -> Detections:
 def _no_tracks() -> _Tracks:
     none = np.zeros(0)
     return _Tracks(
-        np.zeros((0, 4)), np.zeros((0, 4, 4)), none, none.copy(), none.copy(), np.zeros((0, len(CLASSES))), np.zeros((0, 3)),
-        none.copy(), none.copy(), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, bool),
+        np.zeros((0, 4)), np.zeros((0, 4, 4)), none, none.copy(), none.copy(), np.zeros((0, len(CLASSES))), np.zeros((0,
+        3)), none.copy(), none.copy(), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, bool),
     )  # fmt: skip

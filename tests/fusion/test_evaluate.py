@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sensorfuse.fusion.evaluate import Scene, Tally, average_precision, table
+from sensorfuse.fusion.evaluate import Scene, Tally, table
 from sensorfuse.fusion.fuser import FusionResult
 from sensorfuse.fusion.matching import match_centres
 from sensorfuse.messages import CLASSES, Detections, SoundEvent, Tick, Truth
@@ -21,14 +21,6 @@ def objects_at(xy: list[tuple[float, float]], scores: list[float] | None = None,
     )
 
 
-def test_average_precision_by_hand() -> None:
-    assert average_precision(np.array([0.9, 0.8, 0.7]), np.array([True, True, True]), 3) == 1.0
-    # best first: hit, miss, hit of 4 true ones: precisions 1 and 2/3 at recalls 1/4 and 2/4
-    score, hit = np.array([0.5, 0.9, 0.7]), np.array([True, True, False])
-    assert average_precision(score, hit, 4) == pytest.approx((1 + 2 / 3) / 4)
-    assert average_precision(np.zeros(0), np.zeros(0, bool), 4) == 0.0
-
-
 def test_matching_takes_the_best_first_and_each_truth_once() -> None:
     truth = objects_at([(0, 0), (10, 0)])
     found = objects_at([(0.5, 0), (0, 0.2), (10, 1.9), (12.5, 0)], [0.3, 0.9, 0.5, 0.8])
@@ -44,33 +36,48 @@ def scene(truth: Detections, visible: list[bool], sounds: list[SoundEvent] | Non
 
 
 def test_objects_that_nothing_reaches_count_neither_way() -> None:
-    tally = Tally()
+    """A find near the hidden object changes nothing; one where there is nothing costs precision."""
     truth = objects_at([(5, 0), (20, 0)])
-    tally.add(FusionResult(objects_at([(5, 0), (20, 1), (-30, 0)], [0.9, 0.95, 0.5]), {}), scene(truth, [True, False]))
-    summary = tally.summary()
-    assert summary["ap_vehicle"] == 1.0
-    assert summary["precision"] == 0.5
-    assert summary["recall"] == 1.0
+
+    def judge(found: Detections) -> dict[str, float]:
+        tally = Tally()
+        tally.add(FusionResult(found, {}), scene(truth, [True, False]))
+        return tally.summary()
+
+    best = judge(objects_at([(5, 0)], [0.9]))
+    assert best["map"] == best["ap_vehicle"] == pytest.approx(1)
+    assert judge(objects_at([(5, 0), (20, 1)], [0.9, 0.95])) == best
+    assert judge(objects_at([(5, 0), (-30, 0)], [0.9, 0.95]))["map"] < 0.6
+    assert judge(Detections.empty())["map"] == 0
 
 
-def test_groups_motion_and_sounds() -> None:
+def test_kinds_of_vehicles_are_one_group_and_people_another() -> None:
     tally = Tally()
-    truth = objects_at([(5, 0)], name="pedestrian")
-    sounds = [SoundEvent("siren", 3.1, 1.0), SoundEvent("horn", 0.0, 1.0)]
+    objects = Detections.concatenate([objects_at([(5, 0)], name="bus"), objects_at([(15, 0)], name="pedestrian")])
+    found = Detections.concatenate([objects_at([(5, 0)], name="car"), objects_at([(15, 0)], name="cyclist")])
+    tally.add(FusionResult(found, {}), scene(objects, [True, True]))
+    summary = tally.summary()
+    assert summary["ap_vehicle"] == pytest.approx(1)
+    assert summary["ap_pedestrian"] == 0
+    assert "ap_cyclist" not in summary
+
+
+def test_motion_and_sounds() -> None:
+    tally = Tally()
+    sounds = [SoundEvent("siren", 3.1, 1.0), SoundEvent("siren", 0.5, 1.0), SoundEvent("horn", 0.0, 1.0)]
     result = FusionResult(
-        objects_at([(5, 0)], name="car"),
+        objects_at([(5, 0)]),
         {},
         sounds=[SoundEvent("siren", -3.1, 0.9), SoundEvent("engine", 0.0, 0.8)],
         twist=np.array([6.0, 0, 0, 0, 0, 0.1]),
     )
-    tally.add(result, scene(truth, [True], sounds))
+    tally.add(result, scene(objects_at([(5, 0)]), [True], sounds))
     summary = tally.summary()
-    assert summary["map"] == 0.0  # a car is no pedestrian
     assert summary["vx_rms_mps"] == 1.0
     assert summary["sound_recall"] == summary["sound_precision"] == 0.5
     assert summary["direction_median_deg"] == pytest.approx(np.degrees(2 * np.pi - 6.2), abs=0.1)
 
 
 def test_table_has_a_row_per_condition() -> None:
-    scores = {"late": {"conditions": {"all": {"map": 0.5}, "no_lidar": {"map": None}}}}
+    scores = {"late": {"conditions": {"all": {"map": 0.5}, "no_lidar": {}}}}
     assert table(scores).splitlines()[1].split() == ["all", "0.500"]

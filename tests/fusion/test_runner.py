@@ -185,3 +185,27 @@ def test_memory_is_bounded(rig: Rig) -> None:
     span = next(reversed(held.values())).stamp_ns - next(iter(held.values())).stamp_ns
     assert span <= KEEP_NS
     assert len(runner._pending) <= len(held)
+
+
+def test_behind_it_sheds_what_is_not_encoded_and_says_so(rig: Rig) -> None:
+    runner, fuser = runner_of(rig)
+    for seq in range(6):
+        runner.add(*sample("lidar", seq), now_ns=0)
+        runner.push_tick(tick(seq, lidar=[seq]), 0)
+    frames = []
+    while (made := runner.poll(0)) is not None:
+        frames.append(made[0])
+    assert [f.tick_id for f in frames] == list(range(6)), "the cadence stays whole"
+    reasons = [f.uses[0].reason for f in frames]
+    assert reasons == ["shed: fusion was behind"] * 4 + ["", ""], "once it has caught up it encodes again"
+    assert [d[3] for f in frames for d in f.dispositions] == ["queue_full"] * 4 + ["fused"] * 2
+    assert fuser.encoded == [4, 5]
+
+
+def test_only_the_newest_wait_for_the_encoder(rig: Rig) -> None:
+    runner, fuser = runner_of(rig)
+    for seq in range(10):
+        runner.add(*sample("lidar", seq), now_ns=0)
+    while runner.encode_next():
+        pass
+    assert fuser.encoded == [9, 8]

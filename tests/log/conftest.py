@@ -63,7 +63,13 @@ def make_samples(count: int = 4, seed: int = 0) -> list[Sample]:
                 },
                 {"gravity_removed": False},
             ),
-            ("mic", "audio", "mic_link", {"pcm": rng.uniform(-1, 1, (16, 2)).astype(np.float32)}, {"sample_rate_hz": 160}),
+            (
+                "mic",
+                "audio",
+                "mic_link",
+                {"pcm": rng.uniform(-1, 1, (16, 2)).astype(np.float32)},
+                {"sample_rate_hz": 160},
+            ),
         ]
         for i, (stream, modality, frame, arrays, meta) in enumerate(entries):
             out.append(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +60,10 @@ def messages(store: object, ros1: bool) -> list[tuple[str, int, bytes]]:
 
 def make_ros1(path: Path, **options: object) -> Path:
     store = get_typestore(Stores.ROS1_NOETIC)
-    with Writer1(path) as writer:
-        if "compression" in options:
-            writer.set_compression(options["compression"])  # type: ignore[arg-type]
+    writer = Writer1(path)
+    if "compression" in options:
+        writer.set_compression(options["compression"])  # type: ignore[arg-type]
+    with writer:
         topics = {t: writer.add_connection(t, k, typestore=store) for t, k in KINDS.items()}
         for topic, log_ns, data in messages(store, ros1=True):
             writer.write(topics[topic], log_ns, data)
@@ -74,6 +77,18 @@ def make_ros2(path: Path, storage: StoragePlugin) -> Path:
         for topic, log_ns, data in messages(store, ros1=False):
             writer.write(topics[topic], log_ns, data)
     return path
+
+
+def refused_or_all_counted(path: Path) -> str:
+    """The refusal's text, or "" when the bag opens and every message of it is a sample or a counted rejection."""
+    try:
+        reader = open_log(path)
+    except SensorfuseError as error:
+        return str(error)
+    with reader:
+        count = sum(1 for _ in reader.samples())
+        assert count + sum(reader.rejected.values()) == 2 * COUNT
+    return ""
 
 
 def check(reader: LogReader) -> None:
@@ -124,7 +139,9 @@ def test_radar_and_audio_without_definitions_in_the_bag(tmp_path: Path) -> None:
     types = store.types
     time = types["builtin_interfaces/msg/Time"](sec=1, nanosec=2)
     head = types["std_msgs/msg/Header"](stamp=time, frame_id="f")
-    one = types["radar_msgs/msg/RadarReturn"](range=10.0, azimuth=0.5, elevation=0.0, doppler_velocity=-3.0, amplitude=7.0)
+    one = types["radar_msgs/msg/RadarReturn"](
+        range=10.0, azimuth=0.5, elevation=0.0, doppler_velocity=-3.0, amplitude=7.0
+    )
     scan = types["radar_msgs/msg/RadarScan"](header=head, returns=[one, one])
     data = types["audio_common_msgs/msg/AudioData"](
         float32_data=np.zeros(0, np.float32),
@@ -136,7 +153,7 @@ def test_radar_and_audio_without_definitions_in_the_bag(tmp_path: Path) -> None:
     info = types["audio_common_msgs/msg/AudioInfo"](format=8, channels=2, rate=16000, chunk=2)
     audio = types["audio_common_msgs/msg/Audio"](audio_data=data, info=info)
     sound = types["audio_common_msgs/msg/AudioStamped"](header=head, audio=audio)
-    with Writer2(tmp_path / "b", version=5, storage_plugin=StoragePlugin.SQLITE3) as writer:
+    with Writer2(tmp_path / "b", version=8, storage_plugin=StoragePlugin.SQLITE3) as writer:
         for topic, kind, message in (
             ("/radar", "radar_msgs/msg/RadarScan", scan),
             ("/mic", "audio_common_msgs/msg/AudioStamped", sound),
@@ -144,6 +161,10 @@ def test_radar_and_audio_without_definitions_in_the_bag(tmp_path: Path) -> None:
             assert kind in EXTRA_DEFINITIONS
             connection = writer.add_connection(topic, kind, typestore=store)
             writer.write(connection, 9, bytes(store.serialize_cdr(message, kind)))
+    with closing(sqlite3.connect(tmp_path / "b" / "b.db3")) as database:
+        assert database.execute("SELECT COUNT(*) FROM message_definitions").fetchone()[0] > 0
+        database.execute("DELETE FROM message_definitions")
+        database.commit()
     with open_log(tmp_path / "b") as reader:
         back = {s.stream: s for s in reader.samples()}
     np.testing.assert_array_equal(back["radar"].arrays["detections"], np.float32([[10, 0.5, 0, -3, 7]] * 2))
@@ -157,12 +178,8 @@ def test_cut_ros1_bag_is_explained(tmp_path: Path, fraction: float) -> None:
     path = make_ros1(tmp_path / "a.bag")
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * fraction)])
-    try:
-        with open_log(path) as reader:
-            count = sum(1 for _ in reader.samples())
-            assert count + sum(reader.rejected.values()) == 2 * COUNT
-    except SensorfuseError as error:
-        assert "rosbag reindex" in str(error)
+    text = refused_or_all_counted(path)
+    assert not text or "rosbag reindex" in text
 
 
 @pytest.mark.parametrize("fraction", [0.05, 0.3, 0.6, 0.9])
@@ -171,12 +188,8 @@ def test_cut_sqlite_bag_is_explained_or_counted(tmp_path: Path, fraction: float)
     file = path / "b.db3"
     data = file.read_bytes()
     file.write_bytes(data[: int(len(data) * fraction)])
-    try:
-        with open_log(path) as reader:
-            count = sum(1 for _ in reader.samples())
-            assert count + sum(reader.rejected.values()) == 2 * COUNT
-    except SensorfuseError as error:
-        assert "cannot be read as a ros2 bag" in str(error)
+    text = refused_or_all_counted(path)
+    assert not text or "cannot be read as a ros2 bag" in text
 
 
 def test_damaged_messages_are_counted(tmp_path: Path) -> None:

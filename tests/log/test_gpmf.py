@@ -74,7 +74,10 @@ def test_every_cut_is_refused(length: int) -> None:
     ("data", "reason"),
     [
         (nest(b"STRM", klv(b"SCAL", b"s", 2, b"\0\0"), klv(b"GYRO", b"s", 6, bytes(6))), "SCAL is zero"),
-        (nest(b"STRM", klv(b"SCAL", b"s", 2, bytes([0, 1, 0, 1])), klv(b"GYRO", b"s", 6, bytes(6))), "SCAL does not fit"),
+        (
+            nest(b"STRM", klv(b"SCAL", b"s", 2, bytes([0, 1, 0, 1])), klv(b"GYRO", b"s", 6, bytes(6))),
+            "SCAL does not fit",
+        ),
         (nest(b"STRM", klv(b"GYRO", b"s", 4, bytes(8))), "three axes"),
         (nest(b"STRM", klv(b"ORIN", b"c", 1, b"XXZ"), klv(b"GYRO", b"s", 6, bytes(6))), "three axes of known order"),
         (nest(b"STRM", klv(b"GYRO", b"c", 6, bytes(6))), "no plain numbers"),

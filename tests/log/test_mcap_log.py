@@ -82,6 +82,16 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert 100 - per_chunk - 2 <= count < 100
 
 
+def test_a_full_chunk_is_on_disk_at_once(tmp_path: Path, kit: dict) -> None:
+    """Chunks of one message: another process sees every sample as soon as it is written."""
+    path = tmp_path / "open.mcap"
+    samples = [s for s in kit["samples"](8) if s.stream == "cam"]
+    with LogWriter(path, chunk_mb=1e-6) as writer:
+        for number, sample in enumerate(samples, start=1):
+            writer.write_sample(sample)
+            assert sizes(path) == {"cam": number}
+
+
 def test_damaged_chunk_is_counted_and_the_rest_goes_on(tmp_path: Path, kit: dict) -> None:
     samples = [s for s in kit["samples"](40) if s.stream == "cam"]
     path = tmp_path / "a.mcap"
@@ -132,7 +142,9 @@ def image_bytes(sec: int, encoding: str = "bgr8", step: int = 9, data: np.ndarra
     return bytes(store.serialize_cdr(message, "sensor_msgs/msg/Image"))
 
 
-@pytest.mark.parametrize("options", [{}, {"use_chunking": False}, {"compression": CompressionType.NONE, "chunk_size": 1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"use_chunking": False}, {"compression": CompressionType.NONE, "chunk_size": 1}]
+)
 def test_foreign_images_are_read(tmp_path: Path, options: dict) -> None:
     """Padded rows, BGR order, one stream per topic, the header's stamp and the log's receive time."""
     kind = "sensor_msgs/msg/Image"

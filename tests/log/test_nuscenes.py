@@ -35,7 +35,7 @@ def radar_pcd(rows: list[tuple[float, ...]]) -> bytes:
 
 
 def make_set(root: Path) -> None:
-    """Three key frames 0.5 s apart. The ego drives along its heading at 10 m/s; a car 20 m ahead drives the same way at 4 m/s."""
+    """Three key frames 0.5 s apart. The ego drives along its heading at 10 m/s, a car 20 m ahead of it at 4 m/s."""
     tables: dict[str, list] = {n: [] for n in ("sensor", "calibrated_sensor", "sample_data", "ego_pose", "sample")}
     tables |= {"sample_annotation": [], "instance": [], "category": []}
     for channel, modality in (("CAM_FRONT", "camera"), ("LIDAR_TOP", "lidar"), ("RADAR_FRONT", "radar")):
@@ -150,11 +150,14 @@ def test_faults_are_counted(tmp_path: Path) -> None:
 def test_damaged_table_is_named(tmp_path: Path) -> None:
     make_set(tmp_path)
     (tmp_path / "v1.0-mini/ego_pose.json").write_text("[{]")
-    with pytest.raises(SensorfuseError, match=r"ego_pose.json: cannot be read as a nuScenes table"), open_log(tmp_path) as r:
+    with (
+        pytest.raises(SensorfuseError, match=r"ego_pose.json: cannot be read as a nuScenes table"),
+        open_log(tmp_path) as r,
+    ):
         list(r.truth())
 
 
-@pytest.mark.parametrize("length", [0, 5, 60, 200, 290, 320])
+@pytest.mark.parametrize("length", [0, 5, 60, 120, 200, 230, 242])
 def test_cut_pcd_is_refused(length: int) -> None:
     data = radar_pcd([(3, 4, 0, 1, 0, 12.5, 3, 4)])
     assert length < len(data)

@@ -18,11 +18,7 @@ from sensorfuse.log.radiate import RANGE_RESOLUTION_M, SCAN_S, box_to_base, pars
 from sensorfuse.messages import CLASSES
 from sensorfuse.rig import shipped_rig
 
-INS = (
-    "55.89,-3.32,209.2 \n0,0,0 \n0,0,0 \n0,0,0 \n{q} \n{rate} \n{accel} \n"
-    + "0,0,0 \n" * 9
-    + "{velocity} \n0,0,0 \n"
-)
+INS = "55.89,-3.32,209.2 \n0,0,0 \n0,0,0 \n0,0,0 \n{q} \n{rate} \n{accel} \n" + "0,0,0 \n" * 9 + "{velocity} \n0,0,0 \n"
 
 
 def ins(velocity: str = "0,10,0", q: str = "0,0,0,1", rate: str = "0.1,0.2,0.3", accel: str = "1,2,3") -> str:
@@ -106,11 +102,15 @@ def test_ins_axes() -> None:
     # climbing at the pitch of the body: nothing is left across it
     half = math.radians(-10) / 2
     nose_up = f"0,{math.sin(half)},0,{math.cos(half)}"
-    climb, _ = parse_ins_record(ins(velocity=f"{10 * math.cos(math.radians(10))},0,{-10 * math.sin(math.radians(10))}", q=nose_up))
+    climb, _ = parse_ins_record(
+        ins(velocity=f"{10 * math.cos(math.radians(10))},0,{-10 * math.sin(math.radians(10))}", q=nose_up)
+    )
     np.testing.assert_allclose(climb["velocity_mps"], [[10, 0, 0]], atol=1e-9)
 
 
-@pytest.mark.parametrize("text", ["", "1,2\n", ins()[:60], ins(rate="a,b,c"), ins(velocity="nan,0,0"), ins(q="0,0,0,0")])
+@pytest.mark.parametrize(
+    "text", ["", "1,2\n", ins()[:60], ins(rate="a,b,c"), ins(velocity="nan,0,0"), ins(q="0,0,0,0")]
+)
 def test_damaged_ins_record(text: str) -> None:
     with pytest.raises(UnreadableError):
         parse_ins_record(text)

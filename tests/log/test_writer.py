@@ -81,7 +81,9 @@ def test_rosbags_decodes_every_message(tmp_path: Path, kit: dict) -> None:
             seen.setdefault(connection.topic, []).append((log_ns, store.deserialize_cdr(raw, connection.msgtype)))
     first = {s.stream: s for s in samples if s.seq == 1}
     cloud = seen["/top/points"][1][1]
-    table = np.frombuffer(cloud.data, [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("i", "<f4"), ("r", "<u2"), ("t", "<i4")])
+    table = np.frombuffer(
+        cloud.data, [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("i", "<f4"), ("r", "<u2"), ("t", "<i4")]
+    )
     np.testing.assert_array_equal(table["y"], first["top"].arrays["points"][:, 1])
     np.testing.assert_array_equal(table["t"], first["top"].arrays["time_ns"])
     assert [f.name for f in cloud.fields] == ["x", "y", "z", "intensity", "ring", "time_ns"]
@@ -132,7 +134,7 @@ def test_mcap_ros2_decodes_every_message(tmp_path: Path, kit: dict) -> None:
 
 
 def test_every_channel_is_cdr_and_json_is_described(tmp_path: Path, kit: dict) -> None:
-    """`ros2 bag play` refuses a file with a channel of another encoding; JSON is documented by a schema all the same."""
+    """`ros2 bag play` refuses a file with a channel of another encoding; a schema documents the JSON all the same."""
     with LogWriter(tmp_path / "a.mcap") as writer:
         for sample in kit["samples"](1):
             writer.write_sample(sample)
@@ -196,7 +198,7 @@ def test_stamps_out_of_ros_range_survive(tmp_path: Path, kit: dict) -> None:
 
 def test_non_monotonic_and_duplicate_stamps_pass(tmp_path: Path, kit: dict) -> None:
     samples = [s for s in kit["samples"](5) if s.stream == "cam"]
-    for sample, shift in zip(samples, (0, 0, -10**9, -10**9, 5), strict=True):
+    for sample, shift in zip(samples, (0, 0, -(10**9), -(10**9), 5), strict=True):
         sample.stamp_ns = samples[0].stamp_ns + shift
     kit["write"](tmp_path / "a.mcap", samples)
     with open_log(tmp_path / "a.mcap") as reader:
@@ -214,7 +216,10 @@ def test_samples_written_out_of_order_are_read_in_order(tmp_path: Path, kit: dic
 
 def test_sound_payload_is_required(tmp_path: Path) -> None:
     bad = Sample("cam", "camera", 3, 0, 0, "f", {"image": np.zeros((2, 2, 3), np.float32)})
-    with LogWriter(tmp_path / "a.mcap") as writer, pytest.raises(SensorfuseError, match="stream cam, message 3.*float32"):
+    with (
+        LogWriter(tmp_path / "a.mcap") as writer,
+        pytest.raises(SensorfuseError, match=r"stream cam, message 3.*float32"),
+    ):
         writer.write_sample(bad)
 
 
@@ -235,9 +240,13 @@ def test_no_space_left(tmp_path: Path, kit: dict) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     writer._file.write = full  # type: ignore[method-assign]
-    with pytest.raises(SensorfuseError, match=r"a.mcap: cannot be written: No space left on device"):
+
+    def write_all() -> None:
         for sample in kit["samples"](4):
             writer.write_sample(sample)
+
+    with pytest.raises(SensorfuseError, match=r"a.mcap: cannot be written: No space left on device"):
+        write_all()
 
 
 def test_closed_writer_refuses(tmp_path: Path, kit: dict) -> None:

@@ -75,6 +75,14 @@ def test_killing_any_process_costs_at_most_one_tick(small_rig: Rig, tmp_path: Pa
         assert len(set(range(outcome.ticks_expected)) - {f.tick_id for f in frames_of(tmp_path)}) <= 1
 
 
+def test_killed_nursery_is_replaced_and_what_it_forked_lives_on(small_rig: Rig, tmp_path: Path) -> None:
+    outages = (Outage("nursery", 1.5), Outage("radar", 2.0))
+    outcome = Supervisor(RunPlan(small_rig, "run", tmp_path, duration_s=7, outages=outages)).run()
+    assert outcome.collector.frame_ids == set(range(outcome.ticks_expected))
+    assert {e.process for e in outcome.events if e.what.startswith("back after")} == {"radar"}
+    check_ledger(outcome, small_rig)
+
+
 def test_a_rig_that_no_process_can_serve_ends_with_its_words(small_rig: Rig, tmp_path: Path) -> None:
     rig = Rig.model_validate({**small_rig.model_dump(), "sim": None})
     with pytest.raises(SensorfuseError, match="no `sim` block"):
@@ -100,15 +108,15 @@ def test_second_run_on_the_same_sockets_is_refused(small_rig: Rig, tmp_path: Pat
 
 
 def test_ctrl_c_ends_the_run_in_order_with_a_readable_log(small_rig: Rig, tmp_path: Path) -> None:
-    (tmp_path / "rig.yaml").write_text(small_rig.to_yaml())
+    quick = {**small_rig.model_dump(), "recording": {"chunk_mb": 0.02}}  # the log grows as soon as frames come
+    (tmp_path / "rig.yaml").write_text(Rig.model_validate(quick).to_yaml())
     out = tmp_path / "out"
     command = [sys.executable, "-m", "sensorfuse.cli", "run", str(tmp_path / "rig.yaml"), "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     fused = out / "fused.mcap"
     deadline = time.monotonic() + 60
-    while not fused.exists() and time.monotonic() < deadline:
+    while not (fused.exists() and fused.stat().st_size > 200_000) and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(4)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
