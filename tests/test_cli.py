@@ -72,7 +72,11 @@ def test_logs_that_are_none(tmp_path: Path, command: str) -> None:
     (tmp_path / "broken.bag").write_bytes(b"#ROSBAG V2.0\n" + os.urandom(3000))
     for name in ("empty.mcap", "notes.txt", "folder", "broken.mcap", "broken.bag", "absent.mcap"):
         extra = ["--rig", "synthetic", "--out", str(tmp_path / "out")] if command == "replay" else []
-        refused(sensorfuse(command, str(tmp_path / name), *extra), name)
+        result = sensorfuse(command, str(tmp_path / name), *extra)
+        if (command, name) == ("info", "broken.mcap"):  # a recording that was killed at once: said, not refused
+            assert "0 whole chunks" in result.stdout
+            continue
+        refused(result, name)
 
 
 def test_bad_options(tmp_path: Path) -> None:

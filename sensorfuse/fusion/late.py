@@ -1,10 +1,10 @@
 """Late fusion: every sensor detects on its own, and what they found is fused as objects.
 
 x = (sum_s H_s' R_s^-1 H_s)^-1 sum_s H_s' R_s^-1 z_s over the sensors s that saw the object (Durrant-Whyte and
-Henderson, Multisensor Data Fusion, 2008), score 1 - prod_s (1 - w_s a_s). Nothing here is trained, so each modality gives only
-what it can honestly give: objects come from LiDAR and radar, direction of sirens and horns from audio, rotation from
-the IMU (and velocity, from an INS), velocity over ground from radar Doppler. A camera gives none of these without
-training: it is accepted and carries no weight.
+Henderson, Multisensor Data Fusion, 2008), score 1 - prod_s (1 - w_s a_s). Nothing here is trained, so each modality
+gives only what it can honestly give: objects come from LiDAR and radar, direction of sirens and horns from audio,
+rotation from the IMU (and velocity, from an INS), velocity over ground from radar Doppler. A camera gives none of
+these without training: it is accepted and carries no weight.
 """
 
 from __future__ import annotations

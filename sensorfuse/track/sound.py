@@ -72,11 +72,11 @@ class SoundDetector:
         block = np.asarray(pcm, dtype=np.float64)
         middle = (len(block) - min(len(block), FFT_SIZE) / 2) / rate_hz
         block = block[-FFT_SIZE:]
-        window = np.hanning(len(block))
+        window = np.asarray(np.hanning(len(block)), dtype=np.float64)
         spectrum = np.fft.rfft((block - block.mean(axis=0)) * window[:, None], FFT_SIZE, axis=0)
         spectrum = spectrum / max(float(np.sqrt((window**2).sum() * FFT_SIZE)), 1e-12)
-        power = np.square(np.abs(spectrum)).mean(axis=1)
-        hz = np.arange(FFT_SIZE // 2 + 1) * (rate_hz / FFT_SIZE)
+        power = np.asarray(np.square(np.abs(spectrum)).mean(axis=1), dtype=np.float64)
+        hz: Array = np.linspace(0.0, rate_hz / 2, FFT_SIZE // 2 + 1, dtype=np.float64)
         peaks, width = self._peaks(power, hz, FFT_SIZE / max(len(block), 1))
         out = SoundBlock(middle)
         horn = _horn_pitch(peaks)

@@ -115,7 +115,7 @@ def test_ctrl_c_ends_the_run_in_order_with_a_readable_log(small_rig: Rig, tmp_pa
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     fused = out / "fused.mcap"
     deadline = time.monotonic() + 60
-    while not (fused.exists() and fused.stat().st_size > 200_000) and time.monotonic() < deadline:
+    while not (fused.exists() and fused.stat().st_size > 100_000) and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)

@@ -1,0 +1,44 @@
+"""Moving detections to the tick."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sensorfuse.geometry import motion_between
+from sensorfuse.track.timed import TimedDetections, axis_covariance, move_detections
+from tests.track.conftest import make_detections
+
+TWIST = np.array([10.0, 0.5, 0.0, 0.0, 0.0, 0.4])
+
+
+def test_objects_move_by_their_velocity_and_the_egos() -> None:
+    velocity = np.array([[5.0, 1.0], [0.0, 0.0]])
+    found = make_detections(np.array([[20.0, 3.0], [-8.0, 4.0]]), velocity=velocity)
+    times = np.array([10_000_000, 60_000_000])
+    moved = move_detections(TimedDetections(found, times), -100_000_000, TWIST)
+    for k, lag in enumerate([0.09, 0.04]):
+        T_now_then = motion_between(TWIST, lag)
+        there = found.center[k] + np.array([*velocity[k] * lag, 0.0])
+        np.testing.assert_allclose(moved.center[k], T_now_then @ there)
+        np.testing.assert_allclose(moved.velocity[k], T_now_then.rotation[:2, :2] @ velocity[k])
+        np.testing.assert_allclose(moved.yaw[k], T_now_then.yaw())
+
+
+def test_the_future_moves_back() -> None:
+    found = make_detections(np.array([[20.0, 3.0]]), velocity=np.array([[5.0, 1.0]]))
+    there = move_detections(TimedDetections(found, np.zeros(1, np.int64)), -50_000_000, TWIST)
+    back = move_detections(TimedDetections(there, np.zeros(1, np.int64)), 50_000_000, TWIST)
+    np.testing.assert_allclose(back.center, found.center, atol=1e-3)
+
+
+def test_unknown_velocity_stays_unknown_and_widens_the_place() -> None:
+    found = make_detections(np.array([[20.0, 3.0]]), sigma_m=0.2)
+    moved = move_detections(TimedDetections(found, np.zeros(1, np.int64)), -100_000_000, np.zeros(6))
+    assert np.isnan(moved.velocity).all()
+    np.testing.assert_allclose(moved.covariance[0, 0, 0], 0.04 + 0.01 * 64)
+    np.testing.assert_allclose(found.covariance[0, 0, 0], 0.04)  # the evidence itself is left as it was
+
+
+def test_axis_covariance_is_turned() -> None:
+    square = axis_covariance(np.array([np.pi / 2]), np.array([2.0]), np.array([0.5]))[0]
+    np.testing.assert_allclose(square, np.diag([0.25, 4.0]), atol=1e-12)
