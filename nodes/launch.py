@@ -23,6 +23,9 @@ from sensorfuse.rig import Rig
 from sensorfuse.sim import SimulatedRig
 from sensorfuse.track.scoring import score_sequence
 
+TruthAt = Callable[[int], Truth | None]
+
+MAX_SHIFT_TICKS = 2  # a picture may show a tick so far off if only there the truth is known
 MATCH_NS = 2_000_000  # a sample belongs to a tick if its event time fits the tick's record so well
 
 
@@ -116,7 +119,7 @@ def _record(plan: RunPlan, outcome: Outcome, first: FusedFrame | None, command: 
 # ---- truth, score, pictures
 
 
-def _truth_source(plan: RunPlan, origin_ns: int) -> Callable[[int], Truth | None]:
+def _truth_source(plan: RunPlan, origin_ns: int) -> TruthAt:
     """Truth at a time: from the simulated world, or the log's annotation nearest to it."""
     if plan.log is None:
         sim = SimulatedRig(plan.rig, epoch_ns=origin_ns)
@@ -134,7 +137,7 @@ def _truth_source(plan: RunPlan, origin_ns: int) -> Callable[[int], Truth | None
     return nearest
 
 
-def _score(plan: RunPlan, outcome: Outcome, truth: Callable[[int], Truth | None]) -> dict[str, Any] | None:
+def _score(plan: RunPlan, outcome: Outcome, truth: TruthAt) -> dict[str, Any] | None:
     """Score the tracks against truth wherever it is known."""
     pairs = []
     used: set[int] = set()
@@ -148,11 +151,25 @@ def _score(plan: RunPlan, outcome: Outcome, truth: Callable[[int], Truth | None]
     return score_sequence(pairs)
 
 
-def _snapshots(plan: RunPlan, outcome: Outcome, truth: Callable[[int], Truth | None]) -> list[Snapshot]:
-    chosen = set(choose_snapshots(_frames(outcome)))
+def _snapshots(plan: RunPlan, outcome: Outcome, truth: TruthAt) -> list[Snapshot]:
+    known = {f.tick_id: f.mode for f in _frames(outcome) if _annotated(truth(f.t_ref_ns))}
+    modes = {f.tick_id: f.mode for f in _frames(outcome)}
+    chosen = {_nearest_annotated(k, modes[k], known) for k in choose_snapshots(_frames(outcome))}
     frames = [f for f in _frames(outcome) if f.tick_id in chosen]
     samples = _samples_of_log(plan, frames) if plan.log is not None else _samples_of_sim(plan, outcome, frames)
     return [Snapshot(f, samples[f.tick_id], truth(f.t_ref_ns)) for f in frames]
+
+
+def _annotated(truth: Truth | None) -> bool:
+    return truth is not None and len(truth.objects) > 0
+
+
+def _nearest_annotated(tick_id: int, mode: str, known: dict[int, str]) -> int:
+    """A tick of the same mode close by at whose time the truth is known; the tick itself where there is none."""
+    for step in sorted(range(-MAX_SHIFT_TICKS, MAX_SHIFT_TICKS + 1), key=abs):
+        if known.get(tick_id + step) == mode:
+            return tick_id + step
+    return tick_id
 
 
 def _samples_of_sim(plan: RunPlan, outcome: Outcome, frames: list[FusedFrame]) -> dict[int, dict[str, Sample]]:

@@ -175,23 +175,19 @@ def summarize(reader: LogReader, progress: Callable[[int], None] | None = None) 
 
 
 def render(summary: LogSummary) -> Table:
-    """The summary as a table for a terminal."""
-    table = Table(title=f"{summary.path} ({summary.format})", caption=_caption(summary), caption_justify="left")
-    for heading in (
-        "stream",
-        "kind",
-        "messages",
-        "seconds",
-        "mean Hz",
-        "median ms",
-        "gaps",
-        "back",
-        "same stamp",
-        "rejected",
-        "stamps",
-    ):
+    """The summary as a table that fits 80 columns; what does not fit stands below it."""
+    title = f"{summary.path} ({summary.format})"
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption=_caption(summary),
+        caption_justify="left",
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
+    for heading in ("stream", "kind", "count", "seconds", "Hz", "period ms", "gaps", "back", "twin", "bad", "stamps"):
         numeric = heading not in ("stream", "kind", "stamps")
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=not numeric)
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
     for s in summary.streams.values():
         table.add_row(
             s.name,
@@ -200,8 +196,8 @@ def render(summary: LogSummary) -> Table:
             f"{s.duration_ns / 1e9:.2f}",
             "-" if s.mean_rate_hz is None else f"{s.mean_rate_hz:.2f}",
             "-" if s.median_period_ns is None else f"{s.median_period_ns / 1e6:.2f}",
-            f"{s.gaps} (max {s.longest_gap_ns / 1e9:.2f} s)" if s.gaps else "0",
-            f"{s.backward_jumps} (max {s.worst_backward_ns / 1e9:.2f} s)" if s.backward_jumps else "0",
+            str(s.gaps),
+            str(s.backward_jumps),
             str(s.duplicates),
             str(sum(s.rejected.values())),
             s.stamp_source,
@@ -210,9 +206,15 @@ def render(summary: LogSummary) -> Table:
 
 
 def _caption(summary: LogSummary) -> str:
-    lines = [f"truth: {summary.truth_count} instants"]
-    lines += summary.notes
+    """First and last stamps, the worst gap and jump, remarks and rejections, a line each."""
+    lines = ["gaps: over 2.5 periods; back: stamps that step back; twin: same stamp again; bad: rejected"]
     for s in summary.streams.values():
+        if s.first_stamp_ns is not None and s.last_stamp_ns is not None:
+            lines.append(f"{s.name}: first stamp {s.first_stamp_ns / 1e9:.6f} s, last {s.last_stamp_ns / 1e9:.6f} s")
+        if s.gaps:
+            lines.append(f"{s.name}: longest gap {s.longest_gap_ns / 1e9:.3f} s")
+        if s.backward_jumps:
+            lines.append(f"{s.name}: worst step back {s.worst_backward_ns / 1e9:.3f} s")
         lines += [f"{s.name}: {note}" for note in s.notes]
         lines += [f"{s.name}: {count} rejected: {reason}" for reason, count in s.rejected.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, f"truth: {summary.truth_count} instants", *summary.notes])

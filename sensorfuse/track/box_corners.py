@@ -83,3 +83,26 @@ def inside_boxes(points: Array, center: Array, size: Array, yaw: Array, margin_m
     along = np.abs(away[..., 0] * cos + away[..., 1] * sin)
     across = np.abs(-away[..., 0] * sin + away[..., 1] * cos)
     return np.asarray((along <= size[:, 0] / 2 + margin_m) & (across <= size[:, 1] / 2 + margin_m))
+
+
+def best_boxes(
+    score: NDArray[np.floating],
+    center: Array,
+    size: Array,
+    yaw: Array,
+    *,
+    max_overlap: float = 0.2,
+    margin_m: float = 0.0,
+) -> NDArray[np.bool_]:
+    """Which boxes (N,) stay when each, best score first, removes those that overlap it or have their centre in it.
+
+    `margin_m` widens the box for that; an object split in two by grazing beams leaves one box.
+    """
+    overlap = overlap_matrix(center, size, yaw, center, size, yaw) > max_overlap
+    overlap |= inside_boxes(center, center, size, yaw, margin_m)
+    keep = np.ones(len(score), bool)
+    for n in np.argsort(-np.asarray(score), kind="stable"):
+        if keep[n]:
+            keep &= ~overlap[:, n]
+            keep[n] = True
+    return keep

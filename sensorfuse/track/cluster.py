@@ -28,6 +28,7 @@ def _cluster(
     reach_m: float,
     spread_rad: float,
     max_reach_m: float,
+    stretch: float,
 ) -> NDArray[np.int32]:
     side = int(np.ceil(2 * limit_m / cell_m))
     grid = np.full((side, side), -1, np.int32)
@@ -59,13 +60,18 @@ def _cluster(
         u, v = rows[c], cols[c]
         range_m = cell_m * np.sqrt((u + 0.5 - half) ** 2 + (v + 0.5 - half) ** 2)
         reach = min(max(reach_m, spread_rad * range_m), max_reach_m) / cell_m
-        window = int(reach)
+        window = int(reach * stretch)
+        squeeze = 1.0 - 1.0 / (stretch * stretch)
+        ray = max(np.sqrt((u + 0.5 - half) ** 2 + (v + 0.5 - half) ** 2), 0.5)
         for du in range(window + 1):
             for dv in range(-window, window + 1):
                 if du == 0 and dv <= 0:
                     continue
                 a, b = u + du, v + dv
-                if a >= side or b < 0 or b >= side or grid[a, b] < 0 or du * du + dv * dv > reach * reach:
+                if a >= side or b < 0 or b >= side or grid[a, b] < 0:
+                    continue
+                along = (du * (u + 0.5 - half) + dv * (v + 0.5 - half)) / ray
+                if du * du + dv * dv - squeeze * along * along > reach * reach:
                     continue
                 root_a, root_b = _find(parent, c), _find(parent, grid[a, b])
                 if root_a != root_b:
@@ -92,10 +98,12 @@ def cluster_plane(
     reach_m: float = 0.6,
     spread_rad: float = 0.02,
     max_reach_m: float = 1.6,
+    stretch: float = 1.0,
 ) -> NDArray[np.int32]:
     """Label points (N, 2), metres about the sensor; labels count from 0 in order of first appearance.
 
-    Two cells join when their distance is at most `clip(spread_rad * range, reach_m, max_reach_m)`. Points beyond
+    Two cells join when their distance is at most `clip(spread_rad * range, reach_m, max_reach_m)`, along the line of sight
+    `stretch` times that: on faces seen edge on, beams land far apart. Points beyond
     `limit_m` in x or y, and NaN, get -1. Points that are not `core` (default: all are) form and join no clusters: they
     get the label of the core points in their cell, or -1.
     """
@@ -104,7 +112,7 @@ def cluster_plane(
         return np.zeros(0, np.int32)
     points = np.where(np.isfinite(points), points, 2 * limit_m)
     everywhere = np.ones(len(points), bool) if core is None else np.ascontiguousarray(core, dtype=bool)
-    return _cluster(points, everywhere, cell_m, limit_m, reach_m, spread_rad, max_reach_m)
+    return _cluster(points, everywhere, cell_m, limit_m, reach_m, spread_rad, max_reach_m, stretch)
 
 
 @njit(cache=True)

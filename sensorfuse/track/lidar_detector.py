@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sensorfuse.geometry import Transform
 from sensorfuse.messages import Detections
+from sensorfuse.track.box_corners import best_boxes
 from sensorfuse.track.box_fit import complete_boxes, fit_clusters
 from sensorfuse.track.cluster import cluster_plane, group_by_label
 from sensorfuse.track.ground import GroundConfig, height_above_ground
@@ -38,6 +39,7 @@ class LidarDetectorConfig:
     min_points: int = 3
     reach_m: float = 0.75
     spread_rad: float = 0.04  # how far apart neighbouring beams may be, as an angle
+    stretch: float = 1.5  # of the reach along the line of sight
     column_spacing_rad: float = 0.0123
     ring_spacing_rad: float = 0.0225
     cut_margin_rad: float = 0.03  # what reaches this near to the highest beam may be taller than it seems
@@ -120,6 +122,7 @@ class LidarDetector:
             limit_m=config.max_range_m,
             reach_m=config.reach_m,
             spread_rad=config.spread_rad,
+            stretch=config.stretch,
         )
         order, starts = group_by_label(labels)
         if not len(order):
@@ -147,8 +150,9 @@ class LidarDetector:
         cut = (steep > top - config.cut_margin_rad) & (high > 2.0)
         boxes = complete_boxes(fits, high, config.column_spacing_rad * distance, np.zeros(2))
         score = object_score(boxes.log_likelihood, count, distance, cut)
-        good = (score >= config.min_score) & (boxes.class_id != UNKNOWN)
-        n = int(good.sum())
+        good = np.flatnonzero((score >= config.min_score) & (boxes.class_id != UNKNOWN))
+        good = good[best_boxes(score[good], boxes.center[good], boxes.size[good], boxes.yaw[good])]
+        n = len(good)
         center = np.column_stack([boxes.center + sensor[:2], ground + high / 2])[good]
         covariance = np.zeros((n, 4, 4))
         covariance[:, :2, :2] = axis_covariance(boxes.yaw[good], boxes.sigma[good, 0], boxes.sigma[good, 1])

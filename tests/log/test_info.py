@@ -116,4 +116,4 @@ def test_recording(data_dir: Path) -> None:
     console.print(render(summary))
     text = console.export_text()
     assert "zed_left: 50 rejected: image missing" in text
-    assert "1 (max 0.36 s)" in text
+    assert "gps_imu: worst step back 0.360 s" in text

@@ -7,7 +7,7 @@ import pytest
 
 from sensorfuse.track.kalman import likelihoods, make_measurements, predict, update_mixture
 from sensorfuse.track.timed import TimedDetections, move_detections
-from tests.track.conftest import make_detections
+from track_worlds import make_detections
 
 F2 = np.eye(2)
 

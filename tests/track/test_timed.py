@@ -6,7 +6,7 @@ import numpy as np
 
 from sensorfuse.geometry import motion_between
 from sensorfuse.track.timed import TimedDetections, axis_covariance, move_detections
-from tests.track.conftest import make_detections
+from track_worlds import make_detections
 
 TWIST = np.array([10.0, 0.5, 0.0, 0.0, 0.0, 0.4])
 
