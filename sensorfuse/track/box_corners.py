@@ -86,23 +86,18 @@ def inside_boxes(points: Array, center: Array, size: Array, yaw: Array, margin_m
 
 
 def best_boxes(
-    score: NDArray[np.floating],
-    center: Array,
-    size: Array,
-    yaw: Array,
-    *,
-    max_overlap: float = 0.2,
-    margin_m: float = 0.0,
+    score: NDArray[np.floating], center: Array, size: Array, yaw: Array, seen: Array, max_overlap: float = 0.2
 ) -> NDArray[np.bool_]:
-    """Which boxes (N,) stay when each, best score first, removes those that overlap it or have their centre in it.
+    """Which boxes (N,) stay when each, best score first, removes those that overlap it or were seen inside it.
 
-    `margin_m` widens the box for that; an object split in two by grazing beams leaves one box.
+    `seen` (N, 2) is the middle of what was measured of each, before its hidden part was filled in: what grazing beams split
+    off an object lies within that object's box.
     """
-    overlap = overlap_matrix(center, size, yaw, center, size, yaw) > max_overlap
-    overlap |= inside_boxes(center, center, size, yaw, margin_m)
+    taken = overlap_matrix(center, size, yaw, center, size, yaw) > max_overlap
+    taken |= inside_boxes(seen, center, size, yaw)
     keep = np.ones(len(score), bool)
     for n in np.argsort(-np.asarray(score), kind="stable"):
         if keep[n]:
-            keep &= ~overlap[:, n]
+            keep &= ~taken[:, n]
             keep[n] = True
     return keep

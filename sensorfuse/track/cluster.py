@@ -137,3 +137,26 @@ def group_by_label(labels: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArra
     """`(order, starts)`: the members of label k are `order[starts[k]:starts[k + 1]]`, in their original order."""
     count = int(labels.max()) + 1 if len(labels) else 0
     return _group(labels, count)
+
+
+@njit(cache=True)
+def _count_near(xy: NDArray[np.float64], cell_m: float, limit_m: float) -> NDArray[np.int32]:
+    side = int(np.ceil(2 * limit_m / cell_m)) + 2  # one empty cell around
+    counts = np.zeros((side, side), np.int32)
+    place = np.zeros((len(xy), 2), np.int32)
+    for i in range(len(xy)):
+        u, v = int(np.floor((xy[i, 0] + limit_m) / cell_m)) + 1, int(np.floor((xy[i, 1] + limit_m) / cell_m)) + 1
+        if 1 <= u < side - 1 and 1 <= v < side - 1:
+            counts[u, v] += 1
+            place[i, 0], place[i, 1] = u, v
+    out = np.zeros(len(xy), np.int32)
+    for i in range(len(xy)):
+        u, v = place[i]
+        if u > 0:
+            out[i] = counts[u - 1 : u + 2, v - 1 : v + 2].sum()
+    return out
+
+
+def count_near(xy: NDArray[np.float64], cell_m: float = 0.25, limit_m: float = 120.0) -> NDArray[np.int32]:
+    """Points (N,) in the 3 x 3 cells around each point (N, 2), itself included; 0 beyond `limit_m` in x or y."""
+    return np.asarray(_count_near(np.ascontiguousarray(xy, dtype=np.float64), cell_m, limit_m))

@@ -16,7 +16,7 @@ from sensorfuse.geometry import Transform
 from sensorfuse.messages import Detections
 from sensorfuse.track.box_corners import best_boxes
 from sensorfuse.track.box_fit import complete_boxes, fit_clusters
-from sensorfuse.track.cluster import cluster_plane, group_by_label
+from sensorfuse.track.cluster import cluster_plane, count_near, group_by_label
 from sensorfuse.track.ground import GroundConfig, height_above_ground
 from sensorfuse.track.priors import SPEED_SIGMA_MPS, UNKNOWN
 from sensorfuse.track.timed import TimedDetections, axis_covariance
@@ -39,6 +39,8 @@ class LidarDetectorConfig:
     min_points: int = 3
     reach_m: float = 0.75
     spread_rad: float = 0.04  # how far apart neighbouring beams may be, as an angle
+    min_density: float = 0.12  # share of the beams on an upright face that must return near a point: drops are sparser
+    min_near: int = 6
     stretch: float = 1.5  # of the reach along the line of sight
     column_spacing_rad: float = 0.0123
     ring_spacing_rad: float = 0.0225
@@ -116,9 +118,13 @@ class LidarDetector:
         solid = np.flatnonzero(height > config.min_height_m)
         base, height, time_s, slope = base[solid], height[solid], time_s[solid], slope[solid]
         local = base[:, :2] - sensor[:2]
+        core = height < config.core_height_m
+        patch = 0.75 * 1.3 / (config.column_spacing_rad * config.ring_spacing_rad)  # beams on an upright face, at 1 m
+        needed = np.minimum(config.min_density * patch / np.square(local).sum(axis=1), config.min_near)
+        core &= count_near(local, limit_m=config.max_range_m) >= needed
         labels = cluster_plane(
             local,
-            height < config.core_height_m,
+            core,
             limit_m=config.max_range_m,
             reach_m=config.reach_m,
             spread_rad=config.spread_rad,
@@ -145,13 +151,14 @@ class LidarDetector:
         fits, count, high, ground, time_s, steep = (v[fits_road] for v in (fits, count, high, ground, time_s, steep))
         cos, sin = np.cos(fits[:, 0]), np.sin(fits[:, 0])
         middle = 0.5 * np.stack([fits[:, 1] + fits[:, 2], fits[:, 3] + fits[:, 4]])
-        distance = np.hypot(middle[0] * cos - middle[1] * sin, middle[0] * sin + middle[1] * cos)
+        seen = np.column_stack([middle[0] * cos - middle[1] * sin, middle[0] * sin + middle[1] * cos])
+        distance = np.hypot(*seen.T)
         high = high + 0.5 * config.ring_spacing_rad * distance  # the top edge lies somewhere up to the next ring
         cut = (steep > top - config.cut_margin_rad) & (high > 2.0)
         boxes = complete_boxes(fits, high, config.column_spacing_rad * distance, np.zeros(2))
         score = object_score(boxes.log_likelihood, count, distance, cut)
         good = np.flatnonzero((score >= config.min_score) & (boxes.class_id != UNKNOWN))
-        good = good[best_boxes(score[good], boxes.center[good], boxes.size[good], boxes.yaw[good])]
+        good = good[best_boxes(score[good], boxes.center[good], boxes.size[good], boxes.yaw[good], seen[good])]
         n = len(good)
         center = np.column_stack([boxes.center + sensor[:2], ground + high / 2])[good]
         covariance = np.zeros((n, 4, 4))
