@@ -97,7 +97,13 @@ def associate(weights: Array, miss: Array, max_joint: int = MAX_JOINT) -> Array:
     tracks, n = weights.shape
     out = np.zeros((tracks, n + 1))
     out[:, n] = 1.0
-    t, j = np.nonzero(weights > 0)
+    linked = weights > 0
+    contested = np.asarray(linked[:, linked.sum(axis=0) > 1].any(axis=1), dtype=bool)
+    alone = np.flatnonzero(~contested & linked.any(axis=1))  # tracks that share no detection: their events are few
+    total = miss[alone] + weights[alone].sum(axis=1)
+    out[alone, :n] = weights[alone] / total[:, None]
+    out[alone, n] = miss[alone] / total
+    t, j = np.nonzero(linked & contested[:, None])
     if not len(t):
         return out
     graph = csr_matrix((np.ones(len(t)), (t, tracks + j)), shape=(tracks + n, tracks + n))
@@ -105,9 +111,9 @@ def associate(weights: Array, miss: Array, max_joint: int = MAX_JOINT) -> Array:
     for label in np.unique(labels[t]):
         rows = np.flatnonzero(labels[:tracks] == label)
         columns = np.flatnonzero(labels[tracks:] == label)
-        part = np.ascontiguousarray(weights[np.ix_(rows, columns)])
+        part = np.ascontiguousarray(weights[rows][:, columns])
         solve = joint_marginals if len(columns) <= max_joint else hungarian_marginals
         marginals = solve(part, miss[rows])
-        out[np.ix_(rows, columns)] = marginals[:, :-1]
+        out[rows[:, None], columns] = marginals[:, :-1]
         out[rows, n] = marginals[:, -1]
     return out

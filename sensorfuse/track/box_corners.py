@@ -10,7 +10,8 @@ Array = NDArray[np.float64]
 
 
 def box_corners(center: Array, size: Array, yaw: Array) -> Array:
-    """Corners (N, 4, 2), counter-clockwise from front left, of boxes with `center` (N, 2+), `size` (N, 2+), `yaw` (N,)."""
+    """Corners (N, 4, 2), counter-clockwise from front left, of boxes with `center` (N, 2+), `size` (N, 2+), `yaw` (N,).
+    """
     half = 0.5 * np.asarray(size)[:, None, :2] * np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]])
     cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
     x = half[..., 0] * cos - half[..., 1] * sin
@@ -90,8 +91,8 @@ def best_boxes(
 ) -> NDArray[np.bool_]:
     """Which boxes (N,) stay when each, best score first, removes those that overlap it or were seen inside it.
 
-    `seen` (N, 2) is the middle of what was measured of each, before its hidden part was filled in: what grazing beams split
-    off an object lies within that object's box.
+    `seen` (N, 2) is the middle of what was measured of each, before its hidden part was filled in: what grazing beams
+    split off an object lies within that object's box.
     """
     taken = overlap_matrix(center, size, yaw, center, size, yaw) > max_overlap
     taken |= inside_boxes(seen, center, size, yaw)

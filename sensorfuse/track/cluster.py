@@ -102,10 +102,10 @@ def cluster_plane(
 ) -> NDArray[np.int32]:
     """Label points (N, 2), metres about the sensor; labels count from 0 in order of first appearance.
 
-    Two cells join when their distance is at most `clip(spread_rad * range, reach_m, max_reach_m)`, along the line of sight
-    `stretch` times that: on faces seen edge on, beams land far apart. Points beyond
-    `limit_m` in x or y, and NaN, get -1. Points that are not `core` (default: all are) form and join no clusters: they
-    get the label of the core points in their cell, or -1.
+    Two cells join when their distance is at most `clip(spread_rad * range, reach_m, max_reach_m)`, along the line of
+    sight `stretch` times that: on faces seen edge on, beams land far apart. Points beyond `limit_m` in x or y, and NaN,
+    get -1. Points that are not `core` (default: all are) form and join no clusters: they get the label of the core
+    points in their cell, or -1.
     """
     points = np.ascontiguousarray(xy, dtype=np.float64)
     if not len(points):

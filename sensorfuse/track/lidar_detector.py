@@ -39,7 +39,7 @@ class LidarDetectorConfig:
     min_points: int = 3
     reach_m: float = 0.75
     spread_rad: float = 0.04  # how far apart neighbouring beams may be, as an angle
-    min_density: float = 0.12  # share of the beams on an upright face that must return near a point: drops are sparser
+    min_density: float = 0.06  # share of the beams on an upright face that must return near a point: drops are sparser
     min_near: int = 6
     stretch: float = 1.5  # of the reach along the line of sight
     column_spacing_rad: float = 0.0123

@@ -106,6 +106,23 @@ class ObjectTracker:
         self._next_id = int(found.track_id.max(initial=-1)) + 1
         self._t_ns = t_ref_ns
 
+    @staticmethod
+    def warm_up() -> None:
+        """Compile, or load from the cache, what `update` runs, so that the first tick is not late."""
+        tracker, two = ObjectTracker(), np.zeros(2)
+        found = Detections(
+            class_id=np.zeros(2, np.uint8),
+            score=np.full(2, 0.5, np.float32),
+            center=np.array([[10.0, 0.0, 1.0], [12.0, 2.0, 1.0]]),
+            size=np.ones((2, 3)),
+            yaw=two,
+            velocity=np.full((2, 2), np.nan),
+            covariance=np.tile(np.eye(4), (2, 1, 1)),
+            track_id=np.full(2, -1, np.int64),
+        )
+        for t_ns in range(2):
+            tracker.update(t_ns, {"": found}, np.eye(4))
+
     # ---- one source
 
     def _apply(self, source: SourceConfig, found: Detections, pose: Array) -> None:
@@ -137,7 +154,8 @@ class ObjectTracker:
         self._start(found, measured, free, pose)
 
     def _velocity_clutter(self, measured: Measurements) -> Array:
-        """Density (N,) of each measured velocity among clutter, most of which stands still; 1 where none is measured."""
+        """Density (N,) of each measured velocity among clutter, most of which stands still; 1 where none is measured.
+        """
         spread = measured.noise[:, 2:, 2:] + np.eye(2) * self.config.clutter_sigma_mps**2
         velocity = measured.z[:, 2:]
         distance = np.einsum("ni,nij,nj->n", velocity, np.linalg.inv(spread), velocity)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from track_worlds import make_detections
 
 from sensorfuse.track.kalman import likelihoods, make_measurements, predict, update_mixture
 from sensorfuse.track.timed import TimedDetections, move_detections
-from track_worlds import make_detections
 
 F2 = np.eye(2)
 
@@ -34,9 +34,7 @@ def test_certain_association_is_a_kalman_update(known: bool) -> None:
     measured = make_measurements(found, F2, np.zeros(2))
     state, covariance = np.array([[0.5, 1.5, 3.0, 0.0]]), np.diag([0.5, 0.4, 4.0, 4.0])[None]
     share = np.array([[1.0, 0.0]])
-    after, spread = update_mixture(
-        state, covariance, share, measured.z, measured.model, measured.noise, measured.full
-    )
+    after, spread = update_mixture(state, covariance, share, measured.z, measured.model, measured.noise, measured.full)
     h = np.eye(4) if known else np.eye(2, 4)
     z = np.array([1.0, 2.0, 4.0, -1.0]) if known else np.array([1.0, 2.0])
     noise = h @ found.covariance[0] @ h.T
@@ -66,9 +64,7 @@ def test_likelihood_is_the_gaussian_density_inside_the_gate() -> None:
     found = make_detections(np.array([[1.0, 0.3], [30.0, 0.0]]))
     measured = make_measurements(found, F2, np.zeros(2))
     covariance = np.diag([0.3, 0.5, 4.0, 4.0])[None]
-    density = likelihoods(
-        np.zeros((1, 4)), covariance, measured.z, measured.model, measured.noise, measured.full, 25.0
-    )
+    density = likelihoods(np.zeros((1, 4)), covariance, measured.z, measured.model, measured.noise, measured.full, 25.0)
     spread = np.diag([0.34, 0.54])
     expected = np.exp(-0.5 * (1.0 / 0.34 + 0.09 / 0.54)) / (2 * np.pi * np.sqrt(np.linalg.det(spread)))
     np.testing.assert_allclose(density, [[expected, 0.0]])
@@ -84,6 +80,12 @@ def test_a_late_position_is_a_measurement_of_the_past() -> None:
     np.testing.assert_allclose(measured.noise[0, :2, :2], found.covariance[0, :2, :2], atol=1e-9)
     state = np.array([[10.0 + 0.08 * 12.0, 2.0, 12.0, 0.0]])
     after, _ = update_mixture(
-        state, np.diag([1.0, 1, 1, 1])[None], np.array([[1.0, 0.0]]), measured.z, measured.model, measured.noise, measured.full
+        state,
+        np.diag([1.0, 1, 1, 1])[None],
+        np.array([[1.0, 0.0]]),
+        measured.z,
+        measured.model,
+        measured.noise,
+        measured.full,
     )
     np.testing.assert_allclose(after, state, atol=1e-9)  # it fits: nothing to correct

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from track_worlds import make_detections
 
 from sensorfuse.geometry import motion_between
 from sensorfuse.track.timed import TimedDetections, axis_covariance, move_detections
-from track_worlds import make_detections
 
 TWIST = np.array([10.0, 0.5, 0.0, 0.0, 0.0, 0.4])
 

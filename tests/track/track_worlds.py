@@ -63,7 +63,9 @@ def cast_sweep(
 def radar_list(
     points: Array, velocities: Array, sensor_velocity: Array, mount: Transform, noise: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Detections (N, 5) of points (N, 2) in base_link at the sensor's height that move over ground with `velocities` (N, 2)."""
+    """Detections (N, 5) of points (N, 2) in base_link at the sensor's height that move over ground with `velocities`
+    (N, 2).
+    """
     away = np.column_stack([points, np.full(len(points), mount.translation[2])]) - mount.translation
     local = away @ mount.rotation
     distance = np.linalg.norm(away, axis=1)
