@@ -52,11 +52,11 @@ def main() -> None:
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     while True:
-        ready, _, _ = select.select([channel, wake_read], [], [])
+        ready, _, _ = select.select([channel.fileno(), wake_read], [], [])
         if wake_read in ready:
             os.read(wake_read, 4096)
             _report_exits(channel)
-        if channel in ready:
+        if channel.fileno() in ready:
             request = channel.recv(MAX_MESSAGE)
             if not request:
                 return

@@ -4,6 +4,7 @@ signature, publish header and data. The five modalities share this loop; their f
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Iterator
 
@@ -19,6 +20,7 @@ from sensorfuse.sim import SimulatedRig
 from sensorfuse.wire import Envelope, WireError, decode_data, encode_data, encode_meta, envelope_of
 
 IDLE_POLL_MS = 20
+SIMULATION_NICE = 10  # making up a world is no part of the pipeline: it yields to what is
 
 
 def sensor_main(modality: Modality, argv: list[str] | None = None) -> None:
@@ -98,6 +100,7 @@ class _Sensor:
             raise SensorfuseError(
                 f"rig {process.rig.name!r} has no `sim` block, so its sensors need `--source player` and a log"
             )
+        os.nice(SIMULATION_NICE)
         sim = SimulatedRig(process.rig, epoch_ns=0)
         sim.sample(self.stream, 0)  # compile and cache before time counts
         process.wait_for_start()

@@ -22,7 +22,7 @@ STAGES = (
     "fuse",
     "track",
 )
-MODEL_STAGES = ("encode_on_path", "fuse")  # what is the model's own time between the last needed sample and the frame
+MODEL_STAGES = ("encode_on_path", "fuse", "track")  # estimation between the last needed sample and the frame
 
 
 class Collector:

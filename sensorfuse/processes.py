@@ -43,6 +43,7 @@ def process_table(
     slots = (SLOTS if twins else SLOTS[:1]) if fuses else ()
     twin = len(slots) - 1 if slots else 0  # a standby listens to its twin
     player = 1 if mode == "replay" else 0
+    heard: tuple[tuple[str, int], ...]
     table = [ProcessSpec("recorder", "sensorfuse.nodes.recorder", (), 4)]
     for i in slots:
         heard = (("fused", 2 + twin), ("progress", player))  # the recorder, the supervisor

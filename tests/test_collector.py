@@ -29,7 +29,7 @@ def test_overhead_leaves_out_the_models_own_time() -> None:
     timings = {k: v[0] for k, v in collector.timings_ms.items()}
     assert timings["capture_to_fused"] == 40
     assert timings["align_wait"] == 25
-    assert timings["overhead"] == 40 - 20 - 3 - 4
+    assert timings["overhead"] == 40 - 20 - 3 - 4 - 1
 
 
 def test_scaled_replay_counts_real_time() -> None:

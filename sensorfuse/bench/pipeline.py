@@ -20,8 +20,8 @@ def measure(rig: Rig, duration_s: float) -> dict[str, Any]:
     """Run a rig live and return p50, p90, p99 and max per stage in milliseconds, and the ticks published of those
     expected.
 
-    `overhead` is the pipeline's own time from the arrival of the tick's last needed sample to the fused frame, without
-    encoding that happens in between and without the fusion model.
+    `overhead` is the pipeline's own time from the arrival of the last sample that a tick needed to its frame:
+    transport, alignment, queues, scheduling. Encoders that run in between, fusion model and tracker are left out.
     """
     with tempfile.TemporaryDirectory() as folder:
         outcome = Supervisor(RunPlan(rig, "run", Path(folder), duration_s=duration_s)).run()

@@ -66,14 +66,14 @@ class Sampler:
 
 
 def ideal_tick(rig: Rig, t_ns: int, samples: dict[str, list[Sample]], truth: Truth, tick_id: int = 0) -> Tick:
-    """The tick an aligner with perfect clocks and ego motion would make of these samples."""
+    """The tick an aligner with perfect clocks would make of these samples; its twist is true, but said to be unsure."""
     streams = [
         StreamTick(n, rig.sensors[n].modality, "ok", seqs=[s.seq for s in got], dt_ns=event_ns(got[-1], rig) - t_ns)
         for n, got in samples.items()
     ]
     twist = np.zeros(6) if truth.twist is None else truth.twist
     pose = np.eye(4) if truth.pose is None else truth.pose
-    return Tick(tick_id, t_ns, t_ns, False, streams, pose, twist, np.full(6, 0.05))
+    return Tick(tick_id, t_ns, t_ns, False, streams, pose, twist, np.full(6, np.inf))
 
 
 def visible_objects(world: SimulatedRig, t_ns: int) -> NDArray[np.bool_]:

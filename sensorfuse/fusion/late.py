@@ -26,7 +26,6 @@ from sensorfuse.track.radar_detector import RadarDetector, RadarDetectorConfig, 
 from sensorfuse.track.radar_polar import RadarPolarConfig, RadarPolarDetector
 from sensorfuse.track.sound import SoundBlock, SoundDetector, fuse_sounds
 from sensorfuse.track.timed import TimedDetections, move_detections
-from sensorfuse.track.tracker import ObjectTracker
 
 Array = NDArray[np.float64]
 
@@ -83,20 +82,6 @@ class LateFusion:
             elif sensor.modality == "audio":
                 places = np.array((sensor.audio or AudioConfig()).microphones_m, dtype=np.float64)
                 self._sounds[name] = SoundDetector(places, self._mount[name])
-
-        self._warm_up()
-
-    def _warm_up(self) -> None:
-        """Compile, or load from the cache, what runs later, so that the first samples are not late."""
-        ObjectTracker.warm_up()
-        azimuth = np.linspace(-np.pi, np.pi, 400)
-        wall = np.column_stack([10 * np.cos(azimuth), 10 * np.sin(azimuth), np.linspace(-2, 2, 400)]).astype(np.float32)
-        for name, lidar in self._lidars.items():
-            lidar.detect(wall, self._mount[name])
-        for name, polar in self._polars.items():
-            scan = np.zeros((400, 64), np.uint8)
-            scan[10:14, 30:34] = 200
-            polar.detect(scan, azimuth, 0.5, self._mount[name])
 
     # ---- on arrival
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from sensorfuse.fusion.fuser import Fuser
 from sensorfuse.messages import Sample, StreamTick, Tick
@@ -21,7 +24,8 @@ def typical_sample(rig: Rig, stream: str, stamp_ns: int = 0) -> Sample:
     """
     config = rig.sensors[stream]
     rng = np.random.default_rng(0)
-    meta: dict[str, object] = {}
+    meta: dict[str, Any] = {}
+    arrays: dict[str, NDArray[Any]]
     if config.modality == "camera":
         assert config.intrinsics is not None
         size = (config.intrinsics.height, config.intrinsics.width, 3)

@@ -20,7 +20,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "fuse": ("fusion", "the fusion model and its heads"),
     "track": ("tracking", "the tracker"),
     "publish": ("publishing", "serialising and sending the frame"),
-    "overhead": ("overhead", "from the tick's last needed sample to its frame, without the model's own time"),
+    "overhead": ("overhead", "from the tick's last needed sample to its frame, without encoders, fusion and tracking"),
 }
 
 MAX_SNAPSHOTS = 6

@@ -9,12 +9,13 @@ information, Lerro and Bar-Shalom 1993). No clock, no randomness: the same input
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.messages import CLASSES, Detections
-from sensorfuse.track.association import associate
+from sensorfuse.track.association import associate, joint_marginals
 from sensorfuse.track.box_corners import inside_boxes, overlap_matrix
 from sensorfuse.track.kalman import Measurements, likelihoods, make_measurements, predict, update_mixture
 from sensorfuse.track.priors import SPEED_SIGMA_MPS, UNKNOWN
@@ -67,6 +68,7 @@ class ObjectTracker:
         self._tracks = _no_tracks()
         self._t_ns: int | None = None
         self._next_id = 0
+        _load_kernels()
 
     def __len__(self) -> int:
         return len(self._tracks)
@@ -105,23 +107,6 @@ class ObjectTracker:
         self._tracks.confirmed[:] = True
         self._next_id = int(found.track_id.max(initial=-1)) + 1
         self._t_ns = t_ref_ns
-
-    @staticmethod
-    def warm_up() -> None:
-        """Compile, or load from the cache, what `update` runs, so that the first tick is not late."""
-        tracker, two = ObjectTracker(), np.zeros(2)
-        found = Detections(
-            class_id=np.zeros(2, np.uint8),
-            score=np.full(2, 0.5, np.float32),
-            center=np.array([[10.0, 0.0, 1.0], [12.0, 2.0, 1.0]]),
-            size=np.ones((2, 3)),
-            yaw=two,
-            velocity=np.full((2, 2), np.nan),
-            covariance=np.tile(np.eye(4), (2, 1, 1)),
-            track_id=np.full(2, -1, np.int64),
-        )
-        for t_ns in range(2):
-            tracker.update(t_ns, {"": found}, np.eye(4))
 
     # ---- one source
 
@@ -299,6 +284,16 @@ class ObjectTracker:
             covariance=both @ tracks.covariance @ both.T,
             track_id=tracks.track_id.copy(),
         )
+
+
+@cache
+def _load_kernels() -> None:
+    """Compile, or load from the cache, what `update` runs now and then, so that no tick waits for it."""
+    joint_marginals(np.ones((2, 2)), np.ones(2))
+    state, square, full = np.zeros((1, 4)), np.eye(4)[None], np.zeros(1, bool)
+    likelihoods(state, square, state, square, square, full, 1.0)
+    update_mixture(state, square, np.array([[0.5, 0.5]]), state, square, square, full)
+    overlap_matrix(state, np.ones((1, 2)), np.zeros(1), state, np.ones((1, 2)), np.zeros(1))
 
 
 def _speed(tracks: _Tracks) -> tuple[Array, Array]:

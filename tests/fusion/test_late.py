@@ -178,11 +178,16 @@ def test_sounds_of_a_synthetic_siren(fuser: LateFusion, synthetic_rig: Rig) -> N
 
 
 def test_a_siren_names_the_vehicle_it_comes_from() -> None:
-    n = 3
     found = Detections(
-        np.array([1, 0, 1], np.uint8), np.full(n, 0.9, np.float32), np.array([[20.0, 0, 1], [20, 8, 0.8], [0, 20, 1]]),
-        np.array([[5.5, 2, 2.4], [4.4, 1.8, 1.5], [5.5, 2, 2.4]]), np.zeros(n), np.zeros((n, 2)), np.zeros((n, 4, 4)), np.full(n, -1),
-    )  # fmt: skip
+        class_id=np.array([1, 0, 1], np.uint8),
+        score=np.full(3, 0.9, np.float32),
+        center=np.array([[20.0, 0, 1], [20, 8, 0.8], [0, 20, 1]]),
+        size=np.array([[5.5, 2, 2.4], [4.4, 1.8, 1.5], [5.5, 2, 2.4]]),
+        yaw=np.zeros(3),
+        velocity=np.zeros((3, 2)),
+        covariance=np.zeros((3, 4, 4)),
+        track_id=np.full(3, -1),
+    )
     named = name_by_siren(found, [SoundEvent("siren", 0.03, 0.9)])
     assert [CLASSES[c] for c in named.class_id] == ["emergency_vehicle", "car", "van"]
     assert CLASSES[found.class_id[0]] == "van"

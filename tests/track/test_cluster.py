@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
@@ -49,4 +51,4 @@ def test_outside_and_nan_have_no_label() -> None:
 def test_groups_hold_the_members_in_order() -> None:
     labels = np.array([1, -1, 0, 1, 2, 0], np.int32)
     order, starts = group_by_label(labels)
-    assert [order[a:b].tolist() for a, b in zip(starts[:-1], starts[1:], strict=True)] == [[2, 5], [0, 3], [4]]
+    assert [order[a:b].tolist() for a, b in pairwise(starts)] == [[2, 5], [0, 3], [4]]

@@ -68,6 +68,17 @@ def test_walls_and_bare_ground_are_no_objects() -> None:
     assert len(bare) == 0
 
 
+def test_what_reaches_out_of_the_field_of_view_is_no_van() -> None:
+    """A pillar of a van's footprint, its top beyond the highest beam, against the van itself."""
+    van, pillar = (5.3, 2.0, 2.3), (5.3, 2.0, 9.0)
+    scores = []
+    for size in (van, pillar):
+        found = LidarDetector().detect(cast_sweep(np.array([box(5, 4, 0.2, size)]), MOUNT), MOUNT).detections
+        scores.append(float(found.score.max(initial=0.0)))
+    assert scores[0] > 0.6
+    assert scores[1] < 0.4
+
+
 def test_fog_does_not_lift_the_ground() -> None:
     cloud = cast_sweep(np.array([box(12, 2)]), MOUNT)
     rng = np.random.default_rng(1)
