@@ -18,6 +18,7 @@ from sensorfuse.fusion.strategies import make_fuser
 from sensorfuse.fusion.warm_up import warm_up
 from sensorfuse.messages import FusedFrame, Tick
 from sensorfuse.track.tracker import ObjectTracker
+from sensorfuse.track.tracker_config import TrackerConfig
 from sensorfuse.wire import WireError, decode_data, decode_record, encode_record
 
 MAX_POLL_MS = 20
@@ -45,7 +46,7 @@ class _Fusion:
         self.runner = FusionRunner(
             rig,
             fuser,
-            ObjectTracker(),
+            ObjectTracker(TrackerConfig.from_rig(rig)),
             patient=process.lossless,
             lazy=not process.control.active,
         )

@@ -7,6 +7,7 @@ import argparse
 import os
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import zmq
 from sensorfuse.nodes.process import Process, Publisher, parser, receive, run
@@ -69,16 +70,23 @@ class _Sensor:
     def _status(self) -> dict[str, object]:
         return {"stream": self.stream, "boot": self.boot, "published": self.published}
 
-    def publish(self, sample: Sample, order: int = -1) -> None:
-        """Check, measure, send. A sample with an unusable payload travels as a header that says why."""
+    def prepare(self, sample: Sample) -> tuple[str, dict[str, Any]]:
+        """Check and measure: what is wrong with the payload ("" when sound), and the motion signature."""
         problem = sample_problem(sample) or ""
-        signature = {} if problem else motion_signature(sample, self.config)
+        return problem, {} if problem else motion_signature(sample, self.config)
+
+    def publish(self, sample: Sample, prepared: tuple[str, dict[str, Any]], order: int = -1) -> None:
+        """Send the header, so that the aligner can decide while the data is under way, then the data.
+
+        A sample with an unusable payload travels as a header that says why.
+        """
+        problem, signature = prepared
         envelope = envelope_of(
             sample, self.boot, self.process.clock.now_ns(), order=order, problem=problem, signature=signature
         )
+        self.publisher.send(encode_meta(envelope))
         if not problem:
             self.publisher.send(encode_data(envelope, sample.arrays))
-        self.publisher.send(encode_meta(envelope))
         self.published = max(self.published, sample.seq + 1)
 
     def _finish(self) -> None:
@@ -104,11 +112,11 @@ class _Sensor:
         sim = SimulatedRig(process.rig, epoch_ns=0)
         sim.sample(self.stream, 0)  # compile and cache before time counts
         process.wait_for_start()
-        for sample in self._paced(sim):
-            self.publish(sample)
+        for sample, prepared in self._paced(sim):
+            self.publish(sample, prepared)
         self._finish()
 
-    def _paced(self, sim: SimulatedRig) -> Iterator[Sample]:
+    def _paced(self, sim: SimulatedRig) -> Iterator[tuple[Sample, tuple[str, dict[str, Any]]]]:
         """Samples when they are due, made ahead of time; those whose time has passed are never made."""
         process = self.process
         clock = process.clock
@@ -120,6 +128,7 @@ class _Sensor:
         seq = 0
         while process.running:
             sample = sim.sample(self.stream, k)
+            prepared = self.prepare(sample)
             due = epoch + sim.due_ns(self.stream, k)
             while process.running and (wait := clock.host_delay_s(due)) > 0:
                 process.beat(self._status)
@@ -130,7 +139,7 @@ class _Sensor:
             sample.seq = seq
             sample.stamp_ns += epoch
             sample.recv_ns = clock.now_ns()
-            yield sample
+            yield sample, prepared
             seq += 1
             k += 1
             if epoch + sim.due_ns(self.stream, k) < clock.now_ns() - 2 * self.config.period_ns:
@@ -163,5 +172,5 @@ class _Sensor:
                 if envelope.end:
                     process.control.stopping = True
                     break
-                self.publish(sample, envelope.order)
+                self.publish(sample, self.prepare(sample), envelope.order)
         self._finish()

@@ -15,6 +15,7 @@ STAGES = (
     "capture_to_fused",
     "overhead",
     "align_wait",
+    "decide",
     "queue",
     "data_wait",
     "encode",
@@ -71,6 +72,7 @@ class Collector:
                 published = durations_ns["published_at"]
                 spent["capture_to_fused"] = (published - t_ref) / 1e6 / self.rate
                 spent["align_wait"] = (emit - t_ref) / 1e6 / self.rate
+                spent["decide"] = (emit - trigger) / 1e6 / self.rate
                 spent["overhead"] = (published - trigger) / 1e6 / self.rate - sum(spent[s] for s in MODEL_STAGES)
         else:
             for stage in ("queue", "data_wait", "encode_on_path"):

@@ -93,8 +93,8 @@ class RadarEncoder(nn.Module):
 class CameraEncoder(nn.Module):
     """Picture (B, 3, 128, 240) and sampling grid (B, 2 * 64, 64, 2) -> (B, C, 64, 64).
 
-    Picture features at half the resolution are read where the ground, and 1 m above it, of each cell would appear (inverse
-    perspective mapping); whether the cell is in the picture is one more channel.
+    Picture features at half the resolution are read where the ground, and 1 m above it, of each cell would appear
+    (inverse perspective mapping); whether the cell is in the picture is one more channel.
     """
 
     def __init__(self) -> None:

@@ -11,6 +11,7 @@ from sensorfuse.fusion.fuser import Fuser
 from sensorfuse.messages import Sample, StreamTick, Tick
 from sensorfuse.rig import AudioConfig, ImuConfig, RadarConfig, Rig
 from sensorfuse.track.tracker import ObjectTracker
+from sensorfuse.track.tracker_config import TrackerConfig
 from sensorfuse.wire import sample_duration_ns
 
 TICKS = 3
@@ -74,7 +75,7 @@ def typical_sample(rig: Rig, stream: str, stamp_ns: int = 0) -> Sample:
 
 def warm_up(rig: Rig, fuser: Fuser) -> None:
     """Encode, fuse and track a few made-up ticks; a strategy's `fuse` keeps nothing of them between ticks."""
-    tracker = ObjectTracker()
+    tracker = ObjectTracker(TrackerConfig.from_rig(rig))
     for k in range(TICKS):
         t_ns = k * PERIOD_NS
         samples = [typical_sample(rig, s, t_ns) for s in rig.fused_streams()]

@@ -13,6 +13,7 @@ STAGES: dict[str, tuple[str, str]] = {
     # name: (label, what it measures), in the order in which a tick passes them
     "capture_to_fused": ("capture to fused", "from the tick's reference time to its published frame"),
     "align_wait": ("alignment wait", "from the reference time until the aligner closed the tick"),
+    "decide": ("decision", "from the arrival of the tick's last needed sample until the aligner closed it"),
     "queue": ("queue", "from the aligner to the fusion process"),
     "data_wait": ("data wait", "for the arrays of samples whose headers were there"),
     "encode": ("encoders", "all encoders of the samples used; most run before the tick closes"),

@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 AZIMUTHS, BINS = 400, 576
 ELEVATIONS_DEG = np.linspace(-6.0, 6.0, 9)
-LEVELS_PER_DB = 4.0
+LEVELS_PER_DB = 2.0
 FLOOR_LEVEL = 24.0
 
 
