@@ -27,6 +27,10 @@ MIN_SEPARATION_M: tuple[float, ...] = (2.0, 1.2, 0.6)
 """Of two centres of one group closer than this, the better one stays."""
 
 
+CANDIDATES = 3
+"""Peaks looked at, as a multiple of the most objects reported."""
+
+
 @dataclass(frozen=True)
 class DecodeConfig:
     """Peaks below `thresholds` (one per group) are no objects; at most `most` objects; sounds from `sound_threshold`
@@ -66,6 +70,17 @@ def on_grid(objects: Detections, grid: BevGrid = GRID) -> NDArray[np.bool_]:
     return known & grid.contains(objects.center[:, :2].reshape(-1, 2))
 
 
+def best_of_neighbours(xy: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows of centres (N, 2), best first, that have no better one of their group too near."""
+    apart = np.hypot(xy[:, None, 0] - xy[None, :, 0], xy[:, None, 1] - xy[None, :, 1])
+    twins = (apart < np.array(MIN_SEPARATION_M)[group][:, None]) & (group[:, None] == group[None, :])
+    free = np.ones(len(xy), dtype=bool)
+    for n in range(len(xy)):
+        if free[n]:
+            free[n + 1 :] &= ~twins[n, n + 1 :]
+    return np.flatnonzero(free)
+
+
 def decode_boxes(
     heat: NDArray[np.floating], box: NDArray[np.floating], config: DecodeConfig = DecodeConfig(), grid: BevGrid = GRID
 ) -> Detections:
@@ -74,17 +89,11 @@ def decode_boxes(
     limit = np.array(config.thresholds)[:, None, None]
     peaks = (score >= limit) & (score >= maximum_filter(score, size=(1, 3, 3), mode="constant"))
     group, i, j = np.nonzero(peaks)
-    order = np.argsort(-score[group, i, j], kind="stable")
+    order = np.argsort(-score[group, i, j], kind="stable")[: CANDIDATES * config.most]
     group, i, j = group[order], i[order], j[order]
     values = np.asarray(box, dtype=np.float64)[:, i, j].T  # (N, 17)
     xy = grid.metres(np.stack([i, j], axis=1) + np.clip(values[:, 0:2], -1.5, 1.5)).reshape(-1, 2)
-    keep: list[int] = []
-    for n in range(len(group)):
-        same = [k for k in keep if group[k] == group[n]]
-        if all(np.hypot(*(xy[k] - xy[n])) >= MIN_SEPARATION_M[group[n]] for k in same):
-            keep.append(n)
-        if len(keep) == config.most:
-            break
+    keep = best_of_neighbours(xy, group)[: config.most]
     group, i, j, values, xy = group[keep], i[keep], j[keep], values[keep], xy[keep]
     names = [GROUPS[g] if g else VEHICLES[k] for g, k in zip(group, values[:, 10:15].argmax(axis=1), strict=True)]
     variance = np.exp(2 * np.clip(values[:, 15:17], -4.0, 3.0))

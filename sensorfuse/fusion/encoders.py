@@ -93,22 +93,19 @@ class RadarEncoder(nn.Module):
 class CameraEncoder(nn.Module):
     """Picture (B, 3, 128, 240) and sampling grid (B, 2 * 64, 64, 2) -> (B, C, 64, 64).
 
-    Picture features at half the resolution are read where the ground, and 1 m above it, of each cell would appear
-    (inverse perspective mapping); whether the cell is in the picture is one more channel.
+    Picture features at a quarter of the resolution are read where the ground, and 1 m above it, of each cell would
+    appear (inverse perspective mapping); whether the cell is in the picture is one more channel.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.fine = nn.Sequential(conv(3, 16, 5, 2), conv(16, FEATURES))
-        self.context = nn.Sequential(conv(FEATURES, 32, stride=2), conv(32, 32), conv(32, FEATURES, kernel=1))
+        self.image = nn.Sequential(conv(3, 16, 5, 2), conv(16, 32, stride=2), conv(32, 32), conv(32, FEATURES))
         self.place = Place(GRID.cells)
         self.body = Body(len(HEIGHTS_M) * (FEATURES + 1) + 3, FEATURES, kernel=1)
 
     def forward(self, image: Tensor, lift: Tensor) -> Tensor:
         seen = (lift.abs().amax(dim=-1) <= 1.0).to(image.dtype)[:, None]  # (B, 1, K * X, Y)
-        fine = self.fine(image)
-        picture = fine + F.interpolate(self.context(fine), scale_factor=2.0, mode="nearest")
-        lifted = F.grid_sample(picture, lift, mode="bilinear", padding_mode="zeros", align_corners=False)
+        lifted = F.grid_sample(self.image(image), lift, mode="bilinear", padding_mode="zeros", align_corners=False)
         parts = []
         for k in range(len(HEIGHTS_M)):
             rows = slice(k * GRID.cells, (k + 1) * GRID.cells)

@@ -44,7 +44,7 @@ class Pooling(nn.Module):
         return self.layers(torch.cat([ask[:, 0], answer.mean(dim=1)], dim=1))
 
 
-def accuracy(model: nn.Module, steps: int = 300) -> float:
+def accuracy(model: nn.Module, steps: int = 200) -> float:
     ask, answer, value = lookup(8000, 0)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
     order = np.random.default_rng(1)

@@ -4,8 +4,10 @@ import pytest
 from sensorfuse.fusion.decode import (
     BOX_CHANNELS,
     GROUPS,
+    MIN_SEPARATION_M,
     VEHICLES,
     DecodeConfig,
+    best_of_neighbours,
     decode_boxes,
     decode_sounds,
     encode_boxes,
@@ -104,3 +106,16 @@ def test_sounds_have_a_direction_only_where_the_array_gives_one() -> None:
     assert events[0].azimuth_rad == pytest.approx(np.pi / 4)
     assert events[1].azimuth_rad == pytest.approx(-np.pi / 2)
     assert all(np.isnan(e.azimuth_rad) for e in decode_sounds(sound, directional=False))
+
+
+def test_best_of_neighbours_is_what_one_by_one_comparison_keeps() -> None:
+    rng = np.random.default_rng(0)
+    xy, group = rng.uniform(-8, 8, (200, 2)), rng.integers(0, 3, 200)
+    kept: list[int] = []
+    for n in range(200):
+        limit = MIN_SEPARATION_M[group[n]]
+        if all(group[k] != group[n] or np.hypot(*(xy[k] - xy[n])) >= limit for k in kept):
+            kept.append(n)
+    assert best_of_neighbours(xy, group).tolist() == kept
+    assert 10 < len(kept) < 190
+    assert len(best_of_neighbours(np.zeros((0, 2)), np.zeros(0, np.int64))) == 0

@@ -54,14 +54,14 @@ def test_a_few_steps_fit_a_few_examples(data: Examples) -> None:
     batch = data.batch(np.arange(2), np.zeros(2, bool), np.ones((2, 5), np.float32))
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     record = []
-    for _ in range(25):
+    for _ in range(15):
         loss, parts = batch_loss(model, batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         record.append(parts["hybrid"])
     for part in ("heat", "place", "yaw", "sound"):
-        assert record[-1][part] < 0.6 * record[0][part], part
+        assert record[-1][part] < 0.75 * record[0][part], part
 
 
 def test_frozen_encoders_stay_as_they_are(data: Examples, tmp_path: Path) -> None:
