@@ -58,7 +58,6 @@ class _Align:
         ] = {}  # by order: now, header, arrays (None: clock beat)
         self.next_order = 0
         self.end_ns: int | None = None
-        self.was_active = False
 
     def _status(self) -> dict[str, Any]:
         assert self.aligner is not None

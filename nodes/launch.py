@@ -38,8 +38,8 @@ class Result:
     report: Path
 
 
-def check_log(log: Path, rig: Rig, allow_missing: bool) -> tuple[int, float | None]:
-    """Open a log before any process starts; returns its first receive time and its duration in seconds if known.
+def check_log(log: Path, rig: Rig, allow_missing: bool) -> int:
+    """Open a log before any process starts; returns its first receive time in nanoseconds.
 
     Raises:
         SensorfuseError: the log can't be read, is empty, or lacks a stream that the rig names.
@@ -60,7 +60,7 @@ def check_log(log: Path, rig: Rig, allow_missing: bool) -> tuple[int, float | No
             raise SensorfuseError(
                 f"{log}: no readable sample in {', '.join(names)}; {len(reader.rejections)} records were rejected"
             )
-        return first.recv_ns, None
+        return first.recv_ns
 
 
 def execute(plan: RunPlan, command: str | None = None) -> Result:

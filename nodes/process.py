@@ -44,7 +44,6 @@ class Control:
         self.name = name
         self.active = True
         self.stopping = False
-        self.rate_limit = 0.0
         self._socket: zmq.Socket[bytes] | None = None
         offset = epoch_offset_ns(run_folder(rig))
         self.clock = RunClock("host", offset)

@@ -83,7 +83,6 @@ class Outcome:
     origin_ns: int
     log_paths: list[Path]
     rejected: dict[str, int]
-    interrupted: bool
 
 
 @dataclass
@@ -197,7 +196,6 @@ class Supervisor:
             self._origin_ns,
             log_parts(self.plan.out, name),
             self.rejected,
-            self.stop_requested,
         )
 
     def _on_signal(self, *_: object) -> None:

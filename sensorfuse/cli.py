@@ -137,7 +137,7 @@ def replay(
     from sensorfuse.nodes.supervisor import RunPlan
 
     model = _rig(rig, strategy)
-    start_ns, _ = check_log(log, model, allow_missing)
+    start_ns = check_log(log, model, allow_missing)
     plan = RunPlan(
         model, "replay", _prepare(out), log=log, log_start_ns=start_ns, rate=_rate(rate), deterministic=deterministic
     )

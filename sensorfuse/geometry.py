@@ -88,15 +88,6 @@ def exp_rotation(rotvec_rad: ArrayLike) -> Array:
     return np.eye(3) + np.sin(angle) / angle * k + (1 - np.cos(angle)) / angle**2 * k @ k
 
 
-def log_rotation(rotation: ArrayLike) -> Array:
-    """Rotation vector (3,) in radians of a rotation matrix (3, 3), angle in [0, pi]."""
-    x, y, z, w = quaternion_from_matrix(rotation)
-    length = float(np.sqrt(x * x + y * y + z * z))
-    if length < 1e-12:
-        return np.array([2 * x, 2 * y, 2 * z])
-    return np.array([x, y, z]) * (2.0 * np.arctan2(length, w) / length)
-
-
 def wrap_angle(angle_rad: ArrayLike) -> Array:
     """The same angle(s) in [-pi, pi)."""
     return (np.asarray(angle_rad, dtype=np.float64) + np.pi) % (2 * np.pi) - np.pi

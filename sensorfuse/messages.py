@@ -246,7 +246,6 @@ class Tick:
     twist_sigma: NDArray[np.float64]  # (6,) one sigma; inf where never observed
     dispositions: list[tuple[str, int, int, LedgerReason]] = field(default_factory=list)  # stream, boot, seq, reason
     last_needed_recv_ns: int = 0  # arrival of the last sample that the tick holds
-    final: bool = False  # no tick follows: the log has ended
 
 
 @dataclass
@@ -284,4 +283,3 @@ class FusedFrame:
     mode: str  # "full", or "no_" and the absent modalities: what degraded mode made this
     timings_ns: dict[str, int] = field(default_factory=dict)  # per stage; empty in deterministic replay
     dispositions: list[tuple[str, int, int, LedgerReason]] = field(default_factory=list)
-    final: bool = False

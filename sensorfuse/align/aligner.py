@@ -68,7 +68,6 @@ class _Stream:
         self.seen: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)  # (boot, seq) of the latest samples
         self.seen_set: set[tuple[int, int]] = set()
         self.received = 0
-        self.copies = 0
 
     def is_copy(self, boot: int, seq: int) -> bool:
         """Whether this very sample came before (the transport delivered it twice); remembers it."""
@@ -151,7 +150,6 @@ class Aligner:
             stream.ended = True
             return
         if stream.is_copy(envelope.boot, envelope.seq):
-            stream.copies += 1
             return
         stream.received += 1
         key = (envelope.boot, envelope.seq)

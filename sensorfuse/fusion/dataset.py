@@ -1,6 +1,6 @@
 """Training data from the synthetic rig: small arrays per tick, one shard per simulated world.
 
-    python -m sensorfuse.fusion.dataset --out /tmp/fusion_data --worlds 60 --ticks 50
+    python -m sensorfuse.fusion.dataset --out out/fusion/data --worlds 60 --ticks 50
 
 Worlds are (scenario, seed) pairs; the last ones are held out whole. Ticks lie at random times of a lap; now and then a
 sensor's sample is one or two periods old, as it is when the newest one was lost. Samples go through the same

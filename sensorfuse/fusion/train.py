@@ -41,8 +41,8 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     strategies: tuple[str, ...] = ("hybrid", "cross_modal_attention")
-    data: Path = Path("/tmp/sensorfuse_fusion_data")
-    out: Path = Path("/tmp/sensorfuse_fusion_run")
+    data: Path = Path("out/fusion/data")
+    out: Path = Path("out/fusion/run")
     encoders: Path | None = None
     seed: int = 0
     epochs: int = Field(default=12, ge=1)

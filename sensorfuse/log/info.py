@@ -112,7 +112,6 @@ class _StreamCounter:
         self.summary = summary
         self._sketch = _PeriodSketch()
         self._last: int | None = None
-        self._forward_ns = 0
 
     def add(self, sample: Sample) -> None:
         out, stamp = self.summary, sample.stamp_ns

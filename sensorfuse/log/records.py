@@ -133,7 +133,6 @@ _FRAME_PLAIN = (
     "deadline_hit",
     "mode",
     "timings_ns",
-    "final",
 )
 _USE_FIELDS = tuple(StreamUse.__dataclass_fields__)
 
@@ -268,7 +267,6 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "type": "array",
             "description": "[stream, boot, seq, reason] of each message that this tick ended",
         },
-        final=_FLAG,
     ),
     "truth": _object(
         "what really was",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sensorfuse.geometry import Transform
 from sensorfuse.log.ros_types import message_class
-from sensorfuse.messages import CLASSES, Detections, Sample
+from sensorfuse.messages import CLASSES, Detections, Sample, StreamUse
 from sensorfuse.rig import Intrinsics
 
 MAX_STAMP_NS = 2**31 * 1_000_000_000 - 1  # builtin_interfaces/Time counts seconds in 31 bits
@@ -202,6 +202,26 @@ def twist_stamped(twist: NDArray[np.float64], stamp_ns: int, frame: str) -> Any:
     values = [float(v) for v in twist]
     inner = message_class("geometry_msgs/msg/Twist")(linear=vector(*values[:3]), angular=vector(*values[3:]))
     return message_class("geometry_msgs/msg/TwistStamped")(header=header(stamp_ns, frame), twist=inner)
+
+
+def diagnostic_array(uses: list[StreamUse], stamp_ns: int) -> Any:
+    """diagnostic_msgs/DiagnosticArray: what a fused frame made of each stream; level OK if it was used, else WARN."""
+    status, pair = message_class("diagnostic_msgs/msg/DiagnosticStatus"), message_class("diagnostic_msgs/msg/KeyValue")
+    rows = [
+        status(
+            level=0 if use.used else 1,
+            name=f"fusion: {use.stream}",
+            message="used" if use.used else use.reason,
+            hardware_id=use.stream,
+            values=[
+                pair(key="age_ms", value=f"{use.age_ns / 1e6:.3f}"),
+                pair(key="bound_ms", value=f"{use.bound_ns / 1e6:.3f}"),
+                pair(key="weight", value=f"{use.weight:.4f}"),
+            ],
+        )
+        for use in uses
+    ]
+    return message_class("diagnostic_msgs/msg/DiagnosticArray")(header=header(stamp_ns, ""), status=rows)
 
 
 def transform_stamped(transform: Transform, parent: str, child: str, stamp_ns: int) -> Any:

@@ -4,8 +4,9 @@ Layout. A sample of stream `s` is one JSON record on `/s/sample` (its header, ex
 the arrays: `/s/image` (sensor_msgs/Image), `/s/image/compressed`, `/s/camera_info`, `/s/points` (PointCloud2),
 `/s/scan` (radar_msgs/RadarScan), `/s/polar` (sensor_msgs/Image of azimuths x ranges), `/s/imu` (one sensor_msgs/Imu
 per measurement), `/s/audio` (audio_common_msgs/AudioStamped). Fused frames: `/fused/tracks` and `/fused/detections`
-(vision_msgs/Detection3DArray), `/fused/twist` (TwistStamped), `/fused/frame` (JSON, exact). Truth: `/truth` (JSON) and
-`/truth/objects`. The rig: `/tf_static`, and the attachment `rig.yaml`.
+(vision_msgs/Detection3DArray), `/fused/twist` (TwistStamped), `/diagnostics` (DiagnosticArray: each stream,
+used or why not), `/fused/frame` (JSON, exact). Truth: `/truth` (JSON) and `/truth/objects`. The rig: `/tf_static`, and
+the attachment `rig.yaml`.
 
 JSON travels in std_msgs/String, its JSON schema in the channel's metadata under `jsonschema`: `ros2 bag play` of the
 released distributions refuses a whole file when one topic is not CDR (ros2/rosbag2 #1245), so a bare JSON channel
@@ -33,7 +34,7 @@ from sensorfuse.log.records import SCHEMAS, dumps, frame_to_dict, sample_to_dict
 from sensorfuse.log.ros_encode import (
     camera_info,
     detection_array,
-    header,
+    diagnostic_array,
     sample_messages,
     transform_stamped,
     twist_stamped,
@@ -45,7 +46,6 @@ from sensorfuse.rig import Intrinsics, Rig
 LIBRARY = "sensorfuse"
 STRING = "std_msgs/msg/String"
 COMPRESSIONS = {"zstd": CompressionType.ZSTD, "lz4": CompressionType.LZ4, "none": CompressionType.NONE}
-DIAGNOSTIC_LEVELS = {"ok": 0, "warn": 1, "error": 2, "stale": 3}
 _FOREVER = "{sec: 9223372036, nsec: 854775807}"
 # Late subscribers of /tf_static must still get it, so its recorded quality of service is reliable and transient local.
 LATCHED_QOS = (
@@ -123,6 +123,8 @@ class LogWriter:
         self._add("/fused/detections", box_type, detection_array(frame.detections, stamp, base_frame), log_time_ns)
         twist = twist_stamped(frame.twist, stamp, base_frame)
         self._add("/fused/twist", "geometry_msgs/msg/TwistStamped", twist, log_time_ns)
+        health = diagnostic_array(frame.uses, stamp)
+        self._add("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", health, log_time_ns)
 
     def write_truth(self, truth: Truth, log_time_ns: int | None = None, base_frame: str = "base_link") -> None:
         """Write truth at its own stamp unless told otherwise."""
@@ -130,29 +132,6 @@ class LogWriter:
         self._add_json("/truth", truth_to_dict(truth), "truth", log_time)
         boxes = detection_array(truth.objects, truth.stamp_ns, base_frame)
         self._add("/truth/objects", "vision_msgs/msg/Detection3DArray", boxes, log_time)
-
-    def write_json(self, topic: str, value: Any, log_time_ns: int) -> None:
-        """Write a JSON value (an event, a ledger record) on a topic of the caller's."""
-        self._add_json(topic, value, "json", log_time_ns)
-
-    def write_diagnostics(self, entries: list[tuple[str, str, str, dict[str, Any]]], log_time_ns: int) -> None:
-        """Write `/diagnostics`: entries of (name, level, message, values), level one of ok, warn, error, stale."""
-        status, pair = (
-            message_class("diagnostic_msgs/msg/DiagnosticStatus"),
-            message_class("diagnostic_msgs/msg/KeyValue"),
-        )
-        rows = [
-            status(
-                level=DIAGNOSTIC_LEVELS[level],
-                name=name,
-                message=text,
-                hardware_id="",
-                values=[pair(key=str(k), value=str(v)) for k, v in values.items()],
-            )
-            for name, level, text, values in entries
-        ]
-        message = message_class("diagnostic_msgs/msg/DiagnosticArray")(header=header(log_time_ns, ""), status=rows)
-        self._add("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", message, log_time_ns)
 
     def write_rig(self, rig: Rig, log_time_ns: int = 0) -> None:
         """Write every sensor's T_base_sensor to `/tf_static`, attach the rig, and remember its cameras' intrinsics."""

@@ -119,7 +119,6 @@ def make_frame(seed: int = 0) -> FusedFrame:
         mode="no_lidar",
         timings_ns={"fuse": 123},
         dispositions=[("cam", 2**60, 4, "fused"), ("top", 0, 1, "late")],
-        final=bool(seed % 2),
     )
 
 

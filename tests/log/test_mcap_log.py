@@ -271,10 +271,12 @@ def test_frames_of_something_else(tmp_path: Path) -> None:
         list(read_frames(tmp_path / "y.mcap"))
 
 
-def test_damaged_frame_record_is_counted(tmp_path: Path, kit: dict) -> None:
+def test_damaged_frame_record_is_passed_over(tmp_path: Path, kit: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     with LogWriter(tmp_path / "a.mcap") as writer:
         writer.write_frame(kit["frame"](0), 1)
-        writer.write_json("/fused/frame", {"tick_id": 3}, 2)
+        monkeypatch.setattr("sensorfuse.log.writer.frame_to_dict", lambda frame: {"tick_id": frame.tick_id})
+        writer.write_frame(kit["frame"](0), 2)
+        monkeypatch.undo()
         writer.write_frame(kit["frame"](1), 3)
     assert [f.tick_id for f in read_frames(tmp_path / "a.mcap")] == [7, 8]
 

@@ -15,7 +15,7 @@ from sensorfuse.rig import Rig, parse_rig
 
 
 def plan(rig: Rig, log: Path, out: Path, **more) -> RunPlan:
-    start_ns, _ = check_log(log, rig, allow_missing=False)
+    start_ns = check_log(log, rig, allow_missing=False)
     return RunPlan(rig, "replay", out, log=log, log_start_ns=start_ns, **more)
 
 
@@ -57,7 +57,7 @@ def test_a_stream_that_the_log_lacks(small_rig: Rig, simulated_log: Path, tmp_pa
     rig = parse_rig(small_rig.to_yaml().replace("  lidar:\n    modality", "  roof_lidar:\n    modality"))
     with pytest.raises(SensorfuseError, match=r"roof_lidar.*lacks.*it has"):
         plan(rig, simulated_log, tmp_path)
-    start_ns, _ = check_log(simulated_log, rig, allow_missing=True)
+    start_ns = check_log(simulated_log, rig, allow_missing=True)
     outcome = Supervisor(RunPlan(rig, "replay", tmp_path, log=simulated_log, log_start_ns=start_ns, rate=None)).run()
     frames = list(read_frames(tmp_path / "fused.mcap"))
     assert len(frames) == outcome.ticks_expected
