@@ -36,6 +36,7 @@ class Result:
     summary: dict[str, Any]
     out: Path
     report: Path
+    failures: list[str]  # what the run could not do, though it went on
 
 
 def check_log(log: Path, rig: Rig, allow_missing: bool) -> int:
@@ -64,16 +65,25 @@ def check_log(log: Path, rig: Rig, allow_missing: bool) -> int:
 
 
 def execute(plan: RunPlan, command: str | None = None) -> Result:
-    """Run a plan and write its summary and report. The fused log is written while it runs."""
+    """Run a plan and write its summary and report. The fused log is written while it runs.
+
+    Raises:
+        SensorfuseError: the run could not start or go on, or its files can't be written.
+    """
     outcome = Supervisor(plan).run()
     first = next(iter(_frames(outcome)), None)
     record = _record(plan, outcome, first, command or shlex.join(sys.argv))
     truth = _truth_source(plan, outcome.origin_ns)
     score = _score(plan, outcome, truth)
     summary = build_summary(record, _frames(outcome), score)
-    (plan.out / "summary.json").write_text(json.dumps(summary, indent=2, default=_plain) + "\n", encoding="utf-8")
-    report = write_report(plan.out, record, summary, _snapshots(plan, outcome, truth))
-    return Result(summary, plan.out, report)
+    try:
+        text = json.dumps(summary, indent=2, default=_plain) + "\n"
+        (plan.out / "summary.json").write_text(text, encoding="utf-8")
+        report = write_report(plan.out, record, summary, _snapshots(plan, outcome, truth))
+    except OSError as error:
+        words = [f"{plan.out}: the summary and the report can't be written: {error.strerror}", *outcome.failures]
+        raise SensorfuseError("\n".join(words)) from None
+    return Result(summary, plan.out, report, outcome.failures)
 
 
 def _plain(value: Any) -> Any:
@@ -112,6 +122,7 @@ def _record(plan: RunPlan, outcome: Outcome, first: FusedFrame | None, command: 
         ledger={s: {r: ledger.counts(s)[r] for r in LEDGER_REASONS} for s in streams},
         timings_ms=outcome.collector.timings_ms,
         events=outcome.events,
+        rejected=outcome.rejected,
         frames_path=outcome.log_paths[0] if outcome.log_paths else plan.out / "fused.mcap",
     )
 

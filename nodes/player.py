@@ -63,6 +63,7 @@ class _Player:
         self.order = 0
         self.published: dict[str, int] = dict.fromkeys(self.rig.streams(), 0)
         self.now_ns = 0
+        self.rejected: dict[str, int] = {}
 
     def _status(self) -> dict[str, Any]:
         return {"published_by_stream": self.published, "records": self.records, "log_now_ns": self.now_ns}
@@ -96,6 +97,10 @@ class _Player:
                 self.now_ns = sample.recv_ns
                 self._send(sample)
             self.rejected = {f"{stream}: {reason}": n for (stream, reason), n in reader.rejected.items()}
+            for note in reader.notes:
+                process.event(note)
+            for what, n in self.rejected.items():
+                process.event(f"{n} records of {what}")
         self._finish(self.now_ns)
 
     def _beat(self, now_ns: int) -> None:
@@ -155,7 +160,7 @@ class _Player:
             with contextlib.suppress(zmq.Again):
                 socket.send_multipart(encode_data(end, {}), zmq.NOBLOCK)
         self.process.beat(self._status, force=True)
-        self.process.control.send("done", rejected=getattr(self, "rejected", {}))
+        self.process.control.send("done", rejected=self.rejected)
 
 
 if __name__ == "__main__":

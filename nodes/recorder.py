@@ -14,6 +14,7 @@ import zmq
 from sensorfuse.nodes.process import Process, parser, receive, run
 
 from sensorfuse.endpoints import SLOTS
+from sensorfuse.errors import SensorfuseError
 from sensorfuse.log import LogWriter
 from sensorfuse.messages import FusedFrame
 from sensorfuse.wire import WireError, decode_data, decode_record
@@ -48,8 +49,12 @@ def _serve(args: argparse.Namespace) -> None:
         LogWriter(path, compression=config.compression, chunk_mb=config.chunk_mb) as writer,
         Process("recorder", args) as process,
     ):
-        writer.write_rig(process.rig)
-        _Recorder(process, writer, path).serve()
+        try:
+            writer.write_rig(process.rig)
+            _Recorder(process, writer, path).serve()
+        except SensorfuseError as error:  # no space left, say: another start would fail too
+            process.control.send("failed", text=str(error))
+            raise
 
 
 class _Recorder:

@@ -82,7 +82,8 @@ class Outcome:
     ticks_expected: int
     origin_ns: int
     log_paths: list[Path]
-    rejected: dict[str, int]
+    rejected: dict[str, int]  # records of the log that could not be read, by "stream: reason"
+    failures: list[str]  # what a process could not do and no other start of it could
 
 
 @dataclass
@@ -109,6 +110,7 @@ class Supervisor:
         self.events: list[Event] = []
         self.children: dict[str, _Child] = {}
         self.rejected: dict[str, int] = {}
+        self.failures: list[str] = []
         self.stop_requested = False
         self._origin_ns = 0
         self._stop_ns: int | None = None
@@ -196,6 +198,7 @@ class Supervisor:
             self._origin_ns,
             log_parts(self.plan.out, name),
             self.rejected,
+            self.failures,
         )
 
     def _on_signal(self, *_: object) -> None:
@@ -367,7 +370,7 @@ class Supervisor:
             if self._alive(child) or child.given_up:
                 continue
             self._hear_control()  # its last words may still be under way
-            if child.done:
+            if child.done or child.given_up:
                 continue
             if child.died_at is None:
                 child.died_at = now
@@ -443,6 +446,12 @@ class Supervisor:
                 self.collector.published(stream, 0, count)
             if "received" in message:
                 self.collector.received(f"{child.spec.name}:{message['pid']}", message["received"])
+        elif kind == "failed":
+            child.given_up = True
+            self.failures.append(f"{child.spec.name}: {message.get('text', '')}")
+            self._event(child.spec.name, f"stays down: {message.get('text', '')}")
+            if self.plan.mode == "record" or self.plan.lossless:
+                raise SensorfuseError(self.failures[-1])
         elif kind == "event":
             self._event(child.spec.name, str(message.get("text", "")))
         elif kind == "done":

@@ -56,7 +56,18 @@ def _rig(name: str, strategy: str | None) -> Any:
     return rig
 
 
-def _prepare(out: Path, force: bool = True) -> Path:
+def _live_rig(name: str, strategy: str | None) -> Any:
+    """A rig whose sensors can run: there are no device drivers yet, so it needs a simulated world."""
+    rig = _rig(name, strategy)
+    if rig.sim is None:
+        raise SensorfuseError(
+            f"rig {rig.name!r} has no `sim` block and this version has no device drivers: "
+            f"`sensorfuse replay LOG --rig {name}` runs it on a log; a `sim` block gives it a synthetic world"
+        )
+    return rig
+
+
+def _prepare(out: Path) -> Path:
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".writable"
@@ -94,6 +105,8 @@ def _execute(plan: Any, total_s: float | None = None) -> None:
     console.print(f"fused log   {result.out / 'fused.mcap'}", highlight=False, soft_wrap=True)
     console.print(f"summary     {result.out / 'summary.json'}", highlight=False, soft_wrap=True)
     console.print(f"report      {result.report}", highlight=False, soft_wrap=True)
+    if result.failures:
+        raise SensorfuseError("the run went on, but " + "; ".join(result.failures))
 
 
 @app.command()
@@ -110,9 +123,8 @@ def run(
     """
     from sensorfuse.nodes.supervisor import RunPlan
 
-    _execute(
-        RunPlan(_rig(rig, strategy), "run", _prepare(out), duration_s=duration, record_inputs=record_inputs), duration
-    )
+    model = _live_rig(rig, strategy)
+    _execute(RunPlan(model, "run", _prepare(out), duration_s=duration, record_inputs=record_inputs), duration)
 
 
 @app.command()
@@ -168,7 +180,7 @@ def record(
     """
     from sensorfuse.nodes.supervisor import RunPlan, Supervisor
 
-    plan = RunPlan(_rig(rig, None), "record", _prepare(out), duration_s=duration)
+    plan = RunPlan(_live_rig(rig, None), "record", _prepare(out), duration_s=duration)
     outcome = Supervisor(plan).run()
     for path in outcome.log_paths:
         console.print(f"log   {path}", highlight=False, soft_wrap=True)

@@ -162,7 +162,7 @@ class McapFile:
                 elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
                     self._register(index, opcode, bytes(body))
         except _DAMAGE as error:
-            index.damaged.append(f"chunk at byte {span.start}: {type(error).__name__}")
+            index.damaged.append(f"chunk at byte {span.start} cannot be read ({type(error).__name__})")
             return
         index.chunks.append(ChunkSpan(span.start, span.length, span.first_ns, span.last_ns, count))
 

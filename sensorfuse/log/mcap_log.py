@@ -45,7 +45,7 @@ class McapLogReader(LogReader):
         super().__init__(path, offsets_ns)
         self._mcap = McapFile(path)
         index = self._mcap.index
-        self.notes = list(index.notes) + [f"{what}: skipped" for what in index.damaged]
+        self.notes = list(index.notes) + [f"{what}: it is skipped" for what in index.damaged]
         self._types = {i: normalise_type(s.name) for i, s in index.schemas.items()}
         self._decoders = self._make_decoders()
         self._infos: dict[str, StreamInfo] = {}

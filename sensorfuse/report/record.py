@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sensorfuse.messages import FusedFrame, Sample, Truth
@@ -44,7 +44,7 @@ class RunRecord:
 
     `rate` is "live", "max", or log seconds per second. `published` and `received` are per stream; `ledger` is stream ->
     reason -> count with every ledger reason present; `timings_ms` is stage -> one value per tick (empty where a replay
-    without a clock has none).
+    without a clock has none); `rejected` counts the log's records that could not be read, by "stream: reason".
     """
 
     rig: Rig
@@ -62,6 +62,7 @@ class RunRecord:
     timings_ms: dict[str, list[float]]
     events: list[Event]
     frames_path: Path
+    rejected: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass

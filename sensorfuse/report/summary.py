@@ -29,6 +29,7 @@ def build_summary(record: RunRecord, frames: Iterable[FusedFrame], score: dict[s
 
     - `ticks`, `ticks_expected`, `ticks_missed` (ids), `ticks_full`, `deadline_hits`, `modes` (mode -> ticks);
     - `streams`: per stream `published`, `received`, and a count per ledger reason; `ledger_balanced`;
+    - `rejected`: records of the log that could not be read, by "stream: reason";
     - `latency_ms`: per stage `n`, `p50`, `p99`, `max`;
     - `modalities`: per modality `ticks_used`, `ticks_absent`, `longest_gap_s`;
     - `uses`: per stream what the ticks used of it (`StateHistory.use`), ages and bounds in ms;
@@ -75,6 +76,7 @@ def build_summary(record: RunRecord, frames: Iterable[FusedFrame], score: dict[s
         "modalities": _modalities(record, history, seen, length),
         "uses": {s: history.use(s) for s in history.streams},
         "streams": streams,
+        "rejected": dict(record.rejected),
         "ledger_balanced": all(off_by(row) == 0 for row in streams.values()),
         "latency_ms": {stage: percentiles(values) for stage, values in record.timings_ms.items()},
         "events": [_event(e.t_ns, e.process, e.what, t0_ns) for e in record.events],

@@ -10,7 +10,7 @@ Array = NDArray[np.float64]
 
 
 def box_corners(center: Array, size: Array, yaw: Array) -> Array:
-    """Corners (N, 4, 2), counter-clockwise from front left, of boxes with `center` (N, 2+), `size` (N, 2+), `yaw` (N,)."""
+    """Corners (N, 4, 2), counter-clockwise from front left, of boxes `center` (N, 2+), `size` (N, 2+), `yaw` (N,)."""
     half = 0.5 * np.asarray(size)[:, None, :2] * np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]])
     cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
     x = half[..., 0] * cos - half[..., 1] * sin

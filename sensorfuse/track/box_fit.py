@@ -121,7 +121,7 @@ def class_scores(extent: Array, height: Array, slack: Array, exposure: Array) ->
 
 
 def _side(low: Array, high: Array, origin: Array, full: Array, spread: Array) -> tuple[Array, Array, Array]:
-    """Centre, extent and centre sigma of one side, seen from `low` to `high` by a sensor at `origin` on the same axis."""
+    """Centre, extent, centre sigma of one side, seen from `low` to `high` by a sensor at `origin` on the same axis."""
     seen = high - low
     whole = seen >= full - spread
     middle = 0.5 * (low + high)

@@ -249,7 +249,7 @@ class RadarDetector:
 def classify(
     rcs_dbsm: Array, speed: Array, extent: Array, moving: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], Array]:
-    """Likeliest class (K,) by radar cross-section, speed and extent, and how well it fits (0 is perfect, -6 the least)."""
+    """Likeliest class (K,) by radar cross-section, speed and extent, and how well it fits (0 perfect, -6 least)."""
     fit = -0.5 * ((rcs_dbsm[:, None] - RCS_DBSM) / RCS_SIGMA_DB) ** 2
     fit = fit - 0.5 * np.maximum((extent[:, None] - SIZE_M[:, 0] - 0.8) / 0.8, 0.0) ** 2
     fit[:, CLASSES.index("pedestrian")] -= 0.5 * np.square(np.maximum(speed - 1.5, 0.0) / 0.7)

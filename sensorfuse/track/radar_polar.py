@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RadarPolarConfig:
-    """CFAR window in range cells, and what counts as an object. `db_per_count` is the radar's scale (Navtech: 0.5 dB)."""
+    """CFAR window in range cells, and what counts as an object. `db_per_count` is the radar's scale (Navtech 0.5)."""
 
     db_per_count: float = 0.5
     guard: int = 12  # cells on each side that the target itself may fill

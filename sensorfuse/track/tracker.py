@@ -139,7 +139,7 @@ class ObjectTracker:
         self._start(found, measured, free, pose)
 
     def _velocity_clutter(self, measured: Measurements) -> Array:
-        """Density (N,) of each measured velocity among clutter, most of which stands still; 1 where none is measured."""
+        """Density (N,) of each measured velocity among clutter, most of which stands; 1 where none is measured."""
         spread = measured.noise[:, 2:, 2:] + np.eye(2) * self.config.clutter_sigma_mps**2
         velocity = measured.z[:, 2:]
         distance = np.einsum("ni,nij,nj->n", velocity, np.linalg.inv(spread), velocity)

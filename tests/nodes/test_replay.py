@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,45 @@ def test_a_stream_that_the_log_lacks(small_rig: Rig, simulated_log: Path, tmp_pa
     frames = list(read_frames(tmp_path / "fused.mcap"))
     assert len(frames) == outcome.ticks_expected
     assert all(u.reason == "missing" for f in frames for u in f.uses if u.stream == "roof_lidar")
+
+
+@pytest.mark.parametrize("share", [1.0, 0.7])
+def test_a_damaged_or_cut_log_is_replayed_as_far_as_it_goes(
+    small_rig: Rig, simulated_log: Path, tmp_path: Path, share: float
+) -> None:
+    whole = bytearray(simulated_log.read_bytes())
+    if share == 1.0:
+        whole[len(whole) // 3] ^= 0xFF  # inside a chunk: its checksum no longer holds
+    path = tmp_path / "hurt.mcap"
+    path.write_bytes(whole[: int(len(whole) * share)])
+    summary = execute(plan(small_rig, path, tmp_path / "out", rate=None)).summary
+    assert summary["ticks"] == summary["ticks_expected"] > 15
+    assert summary["ledger_balanced"]
+    said = " ".join(e["what"] for e in summary["events"] if e["process"] == "player")
+    if share == 1.0:
+        assert sum(summary["rejected"].values()) > 10
+        assert all(what in said for what in summary["rejected"])
+    else:
+        assert "the file has no end" in said
+
+
+def test_a_recorder_without_space_ends_what_must_lose_nothing(
+    small_rig: Rig, simulated_log: Path, tmp_path: Path
+) -> None:
+    """A limit on file sizes stands for a full disk: the same path, another errno."""
+    code = (
+        "import resource, sys; from pathlib import Path; from sensorfuse.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "sys.argv[0] = 'sensorfuse'; main()"
+    )
+    (tmp_path / "rig.yaml").write_text(small_rig.to_yaml())
+    common = ["--rig", str(tmp_path / "rig.yaml"), "--out", str(tmp_path / "out"), "--rate", "max"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, "replay", str(simulated_log), *common], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2
+    assert "fused.mcap: cannot be written: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [f.tick_id for f in read_frames(tmp_path / "out" / "fused.mcap")] == sorted(
+        f.tick_id for f in read_frames(tmp_path / "out" / "fused.mcap")
+    )
