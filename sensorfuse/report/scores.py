@@ -15,6 +15,7 @@ LABELS: dict[str, str] = {
     "aoe_rad": "heading error, rad",
     "ave_mps": "velocity error, m/s",
     "ap": "AP within {} m",
+    "recall": "found within {} m, share",
     "ap_overlap": "AP at overlap {}",
     "frames": "frames scored",
     "truths": "true objects",

@@ -30,7 +30,7 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
         _rate(summary["rate"]),
     )
     console.print(Text(" · ".join(f for f in facts if f), style="dim"))
-    parts = [_modalities(summary), _latency(summary), _ledger(summary)]
+    parts = [_modalities(summary), _score(summary), _latency(summary), _ledger(summary)]
     for part in parts:
         if part is not None:
             console.print()
@@ -105,6 +105,18 @@ def _latency(summary: dict[str, Any]) -> Table | None:
             label = STAGES.get(stage, (stage, ""))[0]
             table.add_row(Text(label), *(milliseconds(row[k]) for k in ("p50", "p99", "max")), style=style)
     return table if table.row_count else None
+
+
+def _score(summary: dict[str, Any]) -> Text | None:
+    score = summary["score"]
+    if not score or not score["truths"]:
+        return None
+    out = Text("tracks against truth: ")
+    out.append(f"mAP {score['mean_ap']:.3f}, NDS {score['nds']:.3f}", style="bold")
+    out.append(f", {score['recall']['2']:.0%} found within 2 m")
+    frames, scope = score["frames"], "" if score["complete"] else "; the annotation leaves objects out"
+    out.append(f" ({score['truths']} objects, {score['detections']} tracks, {frames} frames{scope})", style="dim")
+    return out
 
 
 def _ledger(summary: dict[str, Any]) -> Group | None:

@@ -1,13 +1,13 @@
 """Detection scores as nuScenes defines them (Caesar et al., CVPR 2020), and average precision by overlap in the plane.
 
 - AP by centre distance in the plane at 0.5, 1, 2 and 4 m: recall and precision under 0.1 are cut off, 101 recall
-points.
+  points.
 - True-positive errors at 2 m, averaged over recall: ATE centre (m), ASE 1 - aligned overlap of sizes, AOE heading
-(rad),
-  AVE velocity (m/s).
+  (rad), AVE velocity (m/s).
 - NDS without the attribute error, which nothing here has: (5 mAP + sum over the four errors of 1 - min(1, error)) / 9.
 - AP by rotated overlap at 0.3 and 0.5 (as RADIATE's authors score): 101 recall points, precision made monotonic, not
-cut.
+  cut.
+- Recall: the share of true objects with a detection near enough, whatever its score.
 
 Matching is greedy, best score first, over all frames. A velocity that the detector leaves unknown counts as 0.
 """
@@ -65,6 +65,7 @@ class ClassScore:
     detections: int
     ap: dict[float, float] = field(default_factory=dict)  # by distance
     ap_overlap: dict[float, float] = field(default_factory=dict)
+    recall: dict[float, float] = field(default_factory=dict)  # by distance, of all detections whatever their score
     errors: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -75,8 +76,8 @@ class ClassScore:
 def score_sequence(pairs: Sequence[Pair], config: ScoringConfig | None = None) -> dict[str, Any]:
     """Score pairs of (detections, truth), one per frame, both in `base_link` at the same instant.
 
-    Returns a plain dict: `mean_ap`, `nds`, the four errors, `ap` by distance and `ap_overlap` by overlap (means over
-    classes that occur), `classes` (the same per class), `frames`, `truths`, `detections`, `by_class`, `complete`
+    Returns a plain dict: `mean_ap`, `nds`, the four errors, `ap` and `recall` by distance and `ap_overlap` by overlap (means
+    over classes that occur), `classes` (the same per class), `frames`, `truths`, `detections`, `by_class`, `complete`
     (False: the annotation leaves objects out, so that precision is a lower bound) and `max_range_m`.
     """
     config = config or ScoringConfig()
@@ -99,6 +100,7 @@ def score_sequence(pairs: Sequence[Pair], config: ScoringConfig | None = None) -
         "nds": (5 * mean_ap + true_positive) / 9 if measured else float("nan"),
         **errors,
         "ap": {f"{d:g}": _mean([s.ap[d] for s in measured]) for d in config.distances_m},
+        "recall": {f"{d:g}": _mean([s.recall[d] for s in measured]) for d in config.distances_m},
         "ap_overlap": {f"{o:g}": _mean([s.ap_overlap[o] for s in measured]) for o in config.overlaps},
         "classes": {name: asdict(s) | {"mean_ap": s.mean_ap} for name, s in per_class.items()},
         "frames": len(framed),
@@ -121,6 +123,7 @@ def score_class(frames: Sequence[tuple[Detections, Detections]], config: Scoring
     distance = [_distances(f, r) for f, r in frames]
     for limit in config.distances_m:
         matches = _match(rank, distance, limit)
+        out.recall[limit] = float((matches >= 0).sum() / truths)
         out.ap[limit] = _cut_average_precision(matches, truths, config)
         if limit == config.error_distance_m:
             out.errors = _errors(rank, matches, frames, truths, config)

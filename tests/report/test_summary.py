@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from sensorfuse.messages import LEDGER_REASONS
+from sensorfuse.messages import LEDGER_REASONS, Truth
 from sensorfuse.report.states import longest_gap, percentiles, state_of
 from sensorfuse.report.summary import build_summary, print_summary
 from sensorfuse.rig import Rig
+from sensorfuse.track.scoring import score_sequence
 
 
 def test_ticks_modes_and_losses(fake_run: FakeRun) -> None:
@@ -157,6 +158,16 @@ def test_terminal_text_shows_when_a_modality_was_away(fake_run: FakeRun) -> None
 def test_terminal_text_takes_hostile_words_as_they_are(fake_run: FakeRun) -> None:
     record = replace(fake_run.record, model="[bold]x[/nope]")
     assert "[bold]x[/nope]" in print_text(build_summary(record, fake_run.frames, None))
+
+
+def test_terminal_text_tells_the_score_where_truth_is_known(fake_run: FakeRun) -> None:
+    frame = fake_run.frames[0]
+    exact = Truth(frame.t_ref_ns, frame.tracks.select(np.arange(2)), complete=False)
+    score = score_sequence([(frame.tracks, exact)])
+    text = " ".join(print_text(build_summary(fake_run.record, fake_run.frames, score)).split())
+    assert "100% found within 2 m" in text
+    assert f"2 objects, {score['detections']} tracks, 1 frames; the annotation leaves objects out" in text
+    assert "tracks against truth" not in print_text(build_summary(fake_run.record, fake_run.frames, None))
 
 
 def test_the_headline_names_together_what_was_away_together(synthetic_rig: Rig, tmp_path: Path) -> None:

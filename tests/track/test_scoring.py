@@ -112,12 +112,12 @@ def test_average_precision_agrees_with_the_slow_one(seed: int) -> None:
     pairs = random_frames(seed)
     score = score_sequence(pairs)
     for limit in (0.5, 1.0, 2.0, 4.0):
-        assert score["ap"][f"{limit:g}"] == pytest.approx(
-            SlowScore(pairs, distance, limit).average_precision(), abs=1e-9
-        )
+        slow = SlowScore(pairs, distance, limit)
+        assert score["ap"][f"{limit:g}"] == pytest.approx(slow.average_precision(), abs=1e-9)
+        assert score["recall"][f"{limit:g}"] == pytest.approx(slow.recall[-1], abs=1e-12)
     for least in (0.3, 0.5):
-        slow = SlowScore(pairs, one_minus_overlap, 1 - least).full_average_precision()
-        assert score["ap_overlap"][f"{least:g}"] == pytest.approx(slow, abs=1e-6)
+        overlapping = SlowScore(pairs, one_minus_overlap, 1 - least).full_average_precision()
+        assert score["ap_overlap"][f"{least:g}"] == pytest.approx(overlapping, abs=1e-6)
     assert score["mean_ap"] == pytest.approx(np.mean(list(score["ap"].values())))
 
 
