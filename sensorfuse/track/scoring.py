@@ -76,9 +76,9 @@ class ClassScore:
 def score_sequence(pairs: Sequence[Pair], config: ScoringConfig | None = None) -> dict[str, Any]:
     """Score pairs of (detections, truth), one per frame, both in `base_link` at the same instant.
 
-    Returns a plain dict: `mean_ap`, `nds`, the four errors, `ap` and `recall` by distance and `ap_overlap` by overlap (means
-    over classes that occur), `classes` (the same per class), `frames`, `truths`, `detections`, `by_class`, `complete`
-    (False: the annotation leaves objects out, so that precision is a lower bound) and `max_range_m`.
+    Returns a plain dict: `mean_ap`, `nds`, the four errors, `ap` and `recall` by distance and `ap_overlap` by overlap
+    (means over classes that occur), `classes` (the same per class), `frames`, `truths`, `detections`, `by_class`,
+    `complete` (False: the annotation leaves objects out, so that precision is a lower bound) and `max_range_m`.
     """
     config = config or ScoringConfig()
     framed = [(_regard(found, truth, config), _regard(truth.objects, truth, config), truth) for found, truth in pairs]
