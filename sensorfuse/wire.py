@@ -299,7 +299,8 @@ def decode_meta(frames: list[Any]) -> Envelope:
 
 
 def decode_data(frames: list[Any]) -> tuple[Envelope, Sample]:
-    """The header and the sample that `encode_data` sent; arrays are views of the received frames.
+    """The header and the sample that `encode_data` sent; arrays are views of the received frames where
+    those are aligned.
 
     Raises:
         WireError: it breaks the schema, or an array's bytes do not fit its declaration.
@@ -321,7 +322,9 @@ def decode_data(frames: list[Any]) -> tuple[Envelope, Sample]:
         if view.nbytes > MAX_PAYLOAD_BYTES:
             raise WireError(f"array {row[0]!r} of {view.nbytes} bytes exceeds {MAX_PAYLOAD_BYTES}")
         kind, dims = _check_array(row[1], row[2], view.nbytes)
-        arrays[row[0]] = np.frombuffer(view, kind).reshape(dims)
+        array = np.frombuffer(view, kind).reshape(dims)
+        # ZeroMQ hands out small frames where they lie in its buffer; compiled kernels would be compiled anew for those
+        arrays[row[0]] = array if array.flags.aligned else array.copy()
     sample = Sample(
         envelope.stream,
         typing.cast(Any, envelope.modality),

@@ -49,6 +49,17 @@ def test_sample_round_trip_shares_no_copy() -> None:
     assert all(np.array_equal(back.arrays[k], v) and back.arrays[k].dtype == v.dtype for k, v in sample.arrays.items())
 
 
+@pytest.mark.parametrize("shift", range(4))
+def test_arrays_are_aligned_wherever_their_frame_lies(shift: int) -> None:
+    sample = lidar_sample()
+    frames = as_bytes(encode_data(envelope_of(sample, 0, 0), sample.arrays))
+    moved = [memoryview(bytes(shift) + f)[shift:] if i > 1 else f for i, f in enumerate(frames)]
+    _, back = decode_data(moved)
+    for name, array in back.arrays.items():
+        assert array.flags.aligned
+        assert np.array_equal(array, sample.arrays[name])
+
+
 def test_meta_carries_no_payload() -> None:
     sample = lidar_sample()
     envelope = envelope_of(sample, 1, 2, signature={"level": 3.0})

@@ -12,10 +12,10 @@ from sensorfuse.messages import Sample, StreamTick, Tick
 from sensorfuse.rig import AudioConfig, ImuConfig, RadarConfig, Rig
 from sensorfuse.track.tracker import ObjectTracker
 from sensorfuse.track.tracker_config import TrackerConfig
-from sensorfuse.wire import sample_duration_ns
 
 TICKS = 3
 PERIOD_NS = 100_000_000
+TWIST = np.array([8.0, 0.0, 0.0, 0.0, 0.0, 0.1])  # moves, so that what moves evidence to the tick's time runs too
 
 
 def typical_sample(rig: Rig, stream: str, stamp_ns: int = 0) -> Sample:
@@ -79,11 +79,8 @@ def warm_up(rig: Rig, fuser: Fuser) -> None:
     for k in range(TICKS):
         t_ns = k * PERIOD_NS
         samples = [typical_sample(rig, s, t_ns) for s in rig.fused_streams()]
-        streams = [
-            StreamTick(s.stream, s.modality, "ok", 0, [0], -sample_duration_ns(s) // 2, method="nearest")
-            for s in samples
-        ]
-        tick = Tick(k, t_ns, t_ns, False, streams, np.eye(4), np.zeros(6), np.full(6, np.inf))
+        streams = [StreamTick(s.stream, s.modality, "ok", 0, [0], -PERIOD_NS // 2, method="nearest") for s in samples]
+        tick = Tick(k, t_ns, t_ns, False, streams, np.eye(4), TWIST, np.full(6, 0.1))
         evidence = {s.stream: [fuser.encode(s)] for s in samples}
         result = fuser.fuse(tick, evidence)
         tracker.update(t_ns, result.sources, tick.pose)
