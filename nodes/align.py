@@ -80,7 +80,10 @@ class _Align:
                 poller.register(socket, zmq.POLLIN)
         while process.running and not self._ended():
             process.beat(self._status)
-            poller.poll(self._poll_ms())
+            if self.twin is None or process.control.active:
+                poller.poll(self._poll_ms())
+            else:
+                process.stand_by(self.twin)
             self._take_all()
         while self.headers.poll(DRAIN_MS if not self._ended() else 0):
             self._take_all()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -24,6 +25,8 @@ from sensorfuse.wire import WireError, pack, unpack
 
 STATUS_PERIOD_S = 0.25
 EXIT_LINGER_MS = 5000
+STANDBY_POLL_MS = 100
+STANDBY_LAG_MS = 30
 LIVE_QUEUE = 256  # messages per peer; a slow reader loses the newest beyond, and the gap is counted
 MAX_START_WAIT_S = 30.0
 
@@ -185,6 +188,8 @@ class Process:
 
     def wait_for_start(self) -> None:
         """Say `ready` once everyone awaited has subscribed, then wait for the supervisor's `start`. Alone: at once."""
+        gc.collect()
+        gc.freeze()  # what is built by now lives as long as the process: no collection need look through it again
         awaited = [(topic, int(n)) for topic, _, n in (a.rpartition("=") for a in self.arguments.awaits)]
         said = False
         deadline = time.monotonic() + MAX_START_WAIT_S
@@ -196,6 +201,18 @@ class Process:
             self.control.take_commands()
             self._watch_supervisor()
             time.sleep(0.005)
+
+    def stand_by(self, twin: zmq.Socket[bytes]) -> None:
+        """A standby's wait: for a word of its twin and then a while longer, so that its own work never falls into the
+        making of a tick. A command ends it at once.
+        """
+        control = self.control.socket
+        assert control is not None, "without a supervisor every process is active"
+        poller = zmq.Poller()
+        poller.register(twin, zmq.POLLIN)
+        poller.register(control, zmq.POLLIN)
+        if control not in dict(poller.poll(STANDBY_POLL_MS)):
+            control.poll(STANDBY_LAG_MS)
 
     def beat(self, status: Callable[[], dict[str, Any]], force: bool = False) -> None:
         """Take the supervisor's commands; a few times a second tell it how things stand."""

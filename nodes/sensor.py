@@ -4,24 +4,29 @@ signature, publish header and data. The five modalities share this loop; their f
 from __future__ import annotations
 
 import argparse
-import os
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 import zmq
 from sensorfuse.nodes.process import Process, Publisher, parser, receive, run
+from sensorfuse.nodes.simulation import SimulatedDevice
 
 from sensorfuse.align.signature import motion_signature
 from sensorfuse.endpoints import address, make_socket
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.warm_up import typical_sample
 from sensorfuse.messages import Modality, Sample, sample_problem
+from sensorfuse.rig import Rig
 from sensorfuse.sim import SimulatedRig
 from sensorfuse.wire import Envelope, WireError, decode_data, encode_data, encode_meta, envelope_of
 
 IDLE_POLL_MS = 20
-SIMULATION_NICE = 10  # making up a world is no part of the pipeline: it yields to what is
+MAX_WAIT_S = 0.05
+AHEAD = 2  # simulated samples made or being made before they are due
+
+Prepared = tuple[str, dict[str, Any]]  # what is wrong with a payload ("" when sound), and its motion signature
 
 
 def sensor_main(modality: Modality, argv: list[str] | None = None) -> None:
@@ -48,13 +53,21 @@ def _pick_stream(modality: Modality, args: argparse.Namespace) -> str:
 
 def _serve(modality: Modality, args: argparse.Namespace) -> None:
     stream = _pick_stream(modality, args)
+    rig: Rig = args.rig_model
+    if args.source == "sim":
+        if rig.sim is None:
+            raise SensorfuseError(
+                f"rig {rig.name!r} has no `sim` block, so its sensors need `--source player` and a log"
+            )
+        sim = SimulatedRig(rig, epoch_ns=0)
+        device = SimulatedDevice(sim, stream)
     with Process(stream, args) as process:
         publisher = process.publisher(stream)
         worker = _Sensor(process, publisher, stream)
-        if args.source == "player":
-            worker.serve_player()
+        if args.source == "sim":
+            worker.serve_simulation(sim, device)
         else:
-            worker.serve_simulation()
+            worker.serve_player()
 
 
 class _Sensor:
@@ -70,12 +83,12 @@ class _Sensor:
     def _status(self) -> dict[str, object]:
         return {"stream": self.stream, "boot": self.boot, "published": self.published}
 
-    def prepare(self, sample: Sample) -> tuple[str, dict[str, Any]]:
-        """Check and measure: what is wrong with the payload ("" when sound), and the motion signature."""
+    def prepare(self, sample: Sample) -> Prepared:
+        """Check and measure."""
         problem = sample_problem(sample) or ""
         return problem, {} if problem else motion_signature(sample, self.config)
 
-    def publish(self, sample: Sample, prepared: tuple[str, dict[str, Any]], order: int = -1) -> None:
+    def publish(self, sample: Sample, prepared: Prepared, order: int = -1) -> None:
         """Send the header, so that the aligner can decide while the data is under way, then the data.
 
         A sample with an unusable payload travels as a header that says why.
@@ -102,21 +115,16 @@ class _Sensor:
 
     # ---- synthetic rig
 
-    def serve_simulation(self) -> None:
-        process = self.process
-        if process.rig.sim is None:
-            raise SensorfuseError(
-                f"rig {process.rig.name!r} has no `sim` block, so its sensors need `--source player` and a log"
-            )
-        os.nice(SIMULATION_NICE)
-        sim = SimulatedRig(process.rig, epoch_ns=0)
-        sim.sample(self.stream, 0)  # compile and cache before time counts
-        process.wait_for_start()
-        for sample, prepared in self._paced(sim):
+    def serve_simulation(self, sim: SimulatedRig, device: SimulatedDevice) -> None:
+        device.request(0)
+        while device.take(IDLE_POLL_MS / 1000) is None:  # compile and cache before time counts
+            self.process.beat(self._status)
+        self.process.wait_for_start()
+        for sample, prepared in self._paced(sim, device):
             self.publish(sample, prepared)
         self._finish()
 
-    def _paced(self, sim: SimulatedRig) -> Iterator[tuple[Sample, tuple[str, dict[str, Any]]]]:
+    def _paced(self, sim: SimulatedRig, device: SimulatedDevice) -> Iterator[tuple[Sample, Prepared]]:
         """Samples when they are due, made ahead of time; those whose time has passed are never made."""
         process = self.process
         clock = process.clock
@@ -124,26 +132,32 @@ class _Sensor:
         if epoch is None:  # alone: an epoch that every process finds for itself
             period = round(sim.duration_s * 1e9)
             epoch = clock.now_ns() // period * period
-        k = self._first_due(sim, clock.now_ns() - epoch)
+        next_k = self._first_due(sim, clock.now_ns() - epoch)
+        asked: deque[int] = deque()
+        made: deque[tuple[int, Sample, Prepared]] = deque()
         seq = 0
         while process.running:
-            sample = sim.sample(self.stream, k)
-            prepared = self.prepare(sample)
-            due = epoch + sim.due_ns(self.stream, k)
-            while process.running and (wait := clock.host_delay_s(due)) > 0:
-                process.beat(self._status)
-                time.sleep(min(wait, 0.05))
-            if not process.running:
-                return
             process.beat(self._status)
+            while len(asked) + len(made) < AHEAD:
+                if epoch + sim.due_ns(self.stream, next_k) < clock.now_ns() - 2 * self.config.period_ns:
+                    next_k = self._first_due(sim, clock.now_ns() - epoch)  # too slow a machine: go on with what is due
+                device.request(next_k)
+                asked.append(next_k)
+                next_k += 1
+            wait = clock.host_delay_s(epoch + sim.due_ns(self.stream, made[0][0])) if made else MAX_WAIT_S
+            if wait > 0:
+                wait = min(wait, MAX_WAIT_S)
+                if not asked:
+                    time.sleep(wait)
+                elif (sample := device.take(wait)) is not None:
+                    made.append((asked.popleft(), sample, self.prepare(sample)))
+                continue
+            _, sample, prepared = made.popleft()
             sample.seq = seq
             sample.stamp_ns += epoch
             sample.recv_ns = clock.now_ns()
             yield sample, prepared
             seq += 1
-            k += 1
-            if epoch + sim.due_ns(self.stream, k) < clock.now_ns() - 2 * self.config.period_ns:
-                k = self._first_due(sim, clock.now_ns() - epoch)  # the machine was too slow: go on with what is due
 
     def _first_due(self, sim: SimulatedRig, elapsed_ns: int) -> int:
         """The first message that is due no earlier than `elapsed_ns` after the scenario's beginning."""

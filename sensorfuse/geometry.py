@@ -73,19 +73,21 @@ def matrix_from_rpy(rpy_rad: ArrayLike) -> Array:
 
 
 def skew(v: ArrayLike) -> Array:
-    """Cross-product matrix (3, 3): `skew(v) @ u == cross(v, u)`."""
-    x, y, z = np.asarray(v, dtype=np.float64)
-    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    """Cross-product matrices (..., 3, 3) of vectors (..., 3): `skew(v) @ u == cross(v, u)`."""
+    vectors = np.asarray(v, dtype=np.float64)
+    out = np.zeros((*vectors.shape, 3))
+    x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
+    out[..., 0, 1], out[..., 0, 2], out[..., 1, 2] = -z, y, -x
+    out[..., 1, 0], out[..., 2, 0], out[..., 2, 1] = z, -y, x
+    return out
 
 
 def exp_rotation(rotvec_rad: ArrayLike) -> Array:
-    """Rotation matrix (3, 3) of a rotation vector (3,) in radians (Rodrigues)."""
+    """Rotation matrices (..., 3, 3) of rotation vectors (..., 3) in radians (Rodrigues)."""
     v = np.asarray(rotvec_rad, dtype=np.float64)
-    angle = float(np.linalg.norm(v))
+    angle = np.sqrt((v * v).sum(axis=-1))[..., None, None]
     k = skew(v)
-    if angle < 1e-8:
-        return np.eye(3) + k + 0.5 * k @ k
-    return np.eye(3) + np.sin(angle) / angle * k + (1 - np.cos(angle)) / angle**2 * k @ k
+    return np.asarray(np.eye(3) + np.sinc(angle / np.pi) * k + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * (k @ k))
 
 
 def wrap_angle(angle_rad: ArrayLike) -> Array:

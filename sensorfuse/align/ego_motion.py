@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from sensorfuse.geometry import Transform, motion_between
+from sensorfuse.geometry import Transform, exp_rotation
 
 Array = NDArray[np.float64]
 
@@ -95,18 +95,36 @@ class EgoMotion:
         if self._pose_ns is not None and t_ns > self._pose_ns:
             first, last = bisect.bisect_right(self._times, self._pose_ns), bisect.bisect_left(self._times, t_ns)
             knots = [self._pose_ns, *self._times[first:last], t_ns]
-            for t0, t1 in pairwise(knots):
-                step = (t1 - t0) / 1e9
-                rate, sigma = self.rate_at((t0 + t1) // 2)
-                if np.isinf(sigma).any():
-                    rate = np.zeros(3)
-                pieces = max(1, int(np.ceil(step / MAX_STEP_S)))
-                move = motion_between(np.concatenate([self._velocity, rate]), step / pieces).inverse()
-                for _ in range(pieces):
-                    self._pose = self._pose @ move
+            self._pose = self._integrate(self._pose, knots, max(0, first - 1), last + 1)
         if self._pose_ns is None or t_ns > self._pose_ns:
             self._pose_ns = t_ns
         return self._pose.matrix()
+
+    def _integrate(self, pose: Transform, knots: list[int], first: int, last: int) -> Transform:
+        """A pose carried over the times `knots`, rates interpolated between those of rows `first` to `last`."""
+        steps = np.diff(np.array(knots, dtype=np.int64)) / 1e9
+        rates = self._rates_at([(t0 + t1) // 2 for t0, t1 in pairwise(knots)], first, last)
+        pieces = np.maximum(1, np.ceil(steps / MAX_STEP_S)).astype(int)
+        turns = np.repeat(rates * (steps / pieces)[:, None], pieces, axis=0)
+        moved = np.repeat((steps / pieces)[:, None] * self._velocity, pieces, axis=0)
+        half, whole = exp_rotation(0.5 * turns), exp_rotation(turns)
+        rotation, translation = pose.rotation, pose.translation
+        for i, move in enumerate((half @ moved[:, :, None])[:, :, 0]):
+            translation = translation + rotation @ move
+            rotation = rotation @ whole[i]
+        return Transform(rotation, translation)
+
+    def _rates_at(self, times_ns: list[int], first: int, last: int) -> Array:
+        """Angular rates (N, 3) as `rate_at` has them, of rows `first` to `last`; zero where no gyro is near."""
+        known = self._times[first:last]
+        if not known:
+            return np.zeros((len(times_ns), 3))
+        at, knots = (np.array(t, dtype=np.int64) - known[0] for t in (times_ns, known))
+        rows = np.array(self._rates[first:last])
+        rates = np.stack([np.interp(at, knots, rows[:, axis]) for axis in range(3)], axis=1)
+        away_s = np.maximum(knots[0] - at, at - knots[-1]) / 1e9
+        rates[away_s > MAX_GAP_S] = 0.0
+        return rates
 
     def adopt(self, T_odom_base: Array, t_ns: int) -> None:
         """Take over another estimator's pose (4, 4) at `t_ns`."""

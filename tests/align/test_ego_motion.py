@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sensorfuse.align.ego_motion import EgoMotion
-from sensorfuse.geometry import Transform
+from sensorfuse.geometry import Transform, motion_between
 
 S = 1_000_000_000
 
@@ -59,3 +59,22 @@ def test_adopted_pose_is_continued() -> None:
     ego.push_velocity(S, np.array([2.0, 0.0, 0.0]), np.array([0.1, 0.1, 0.1]))
     moved = ego.advance(2 * S)
     assert np.allclose(moved[:2, 3] - start[:2, 3], 2.0 * np.array([np.cos(1.0), np.sin(1.0)]), atol=1e-6)
+
+
+def test_integration_agrees_with_small_steps_of_one_twist_each() -> None:
+    """Any rates at any times, a hole of two seconds in them, and times before and after them."""
+    rng = np.random.default_rng(0)
+    times = np.sort(rng.choice(np.arange(S, 6 * S, 1_000_000), 400, replace=False))
+    times = times[(times < 2 * S) | (times > 4 * S)]
+    ego = EgoMotion()
+    ego.push_rates(times, rng.normal(0, 0.5, (len(times), 3)))
+    ego.push_velocity(S, np.array([8.0, 0.5, 0.0]), np.array([0.01, 0.01, 0.01]))
+    ego.advance(S // 2)
+    slow, last_ns = Transform.identity(), S // 2
+    for tick_ns in range(S // 2, 8 * S, S // 10):
+        for t in [t for t in times.tolist() if last_ns < t < tick_ns] + [tick_ns]:
+            rate, sigma = ego.rate_at((last_ns + t) // 2)
+            rate = np.zeros(3) if np.isinf(sigma).any() else rate
+            twist = np.concatenate([[8.0, 0.5, 0.0], rate])
+            slow, last_ns = slow @ motion_between(twist, (t - last_ns) / 1e9).inverse(), t
+        np.testing.assert_allclose(ego.advance(tick_ns), slow.matrix(), atol=1e-9)

@@ -1,0 +1,76 @@
+"""The synthetic side of a sensor: a child process makes its samples, ahead of time and with what the machine has left.
+
+Making up a world costs more than handling it, and a robot does not do it: what the pipeline measures must not wait for
+it. A process of the lowest scheduling class gives way to every other one at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import NoReturn, cast
+
+from sensorfuse.errors import SensorfuseError
+from sensorfuse.messages import Sample
+from sensorfuse.sim import SimulatedRig
+
+LEAST_NICE = 19
+
+
+class SimulatedDevice:
+    """Samples of one stream of a synthetic rig on request, in the order asked for.
+
+    The child is forked at once, so build this before any thread or socket; it ends when this process does.
+    """
+
+    def __init__(self, sim: SimulatedRig, stream: str) -> None:
+        self._stream = stream
+        self._channel, far_end = Pipe()
+        if os.fork() == 0:
+            self._channel.close()
+            _serve(far_end, sim, stream)
+        far_end.close()
+
+    def request(self, k: int) -> None:
+        """Ask for the `k`-th sample.
+
+        Raises:
+            SensorfuseError: the child is no more.
+        """
+        try:
+            self._channel.send(k)
+        except OSError:
+            raise self._lost() from None
+
+    def take(self, timeout_s: float) -> Sample | None:
+        """The sample asked for first of those not taken yet; None if it is not made within `timeout_s` seconds.
+
+        Raises:
+            SensorfuseError: the child is no more.
+        """
+        try:
+            return cast(Sample, self._channel.recv()) if self._channel.poll(timeout_s) else None
+        except (EOFError, OSError):
+            raise self._lost() from None
+
+    def _lost(self) -> SensorfuseError:
+        return SensorfuseError(f"stream {self._stream!r}: the process that simulates it died")
+
+
+def _serve(channel: Connection, sim: SimulatedRig, stream: str) -> NoReturn:
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if hasattr(os, "SCHED_IDLE"):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        else:
+            os.nice(LEAST_NICE)
+        with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+            while True:
+                channel.send(sim.sample(stream, channel.recv()))
+        code = 0
+    finally:
+        os._exit(code)

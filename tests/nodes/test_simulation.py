@@ -1,0 +1,68 @@
+"""The child process that makes a synthetic sensor's samples."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+import psutil
+import pytest
+from sensorfuse.nodes.simulation import SimulatedDevice
+
+from sensorfuse.errors import SensorfuseError
+from sensorfuse.rig import Rig
+from sensorfuse.sim import SimulatedRig
+
+TIMEOUT_S = 60.0
+
+
+def child_of(before: set[int]) -> psutil.Process:
+    (pid,) = {p.pid for p in psutil.Process().children()} - before
+    return psutil.Process(pid)
+
+
+def test_samples_are_those_of_the_rig_in_the_order_asked_for(small_rig: Rig) -> None:
+    sim = SimulatedRig(small_rig)
+    device = SimulatedDevice(sim, "radar")
+    for k in (7, 3):
+        device.request(k)
+    for k in (7, 3):
+        sample = device.take(TIMEOUT_S)
+        assert sample is not None
+        expected = sim.sample("radar", k)
+        assert (sample.stream, sample.stamp_ns, sample.meta) == ("radar", expected.stamp_ns, expected.meta)
+        np.testing.assert_array_equal(sample.arrays["detections"], expected.arrays["detections"])
+    assert device.take(0.0) is None
+
+
+def test_it_gives_way_to_every_other_process(small_rig: Rig) -> None:
+    before = {p.pid for p in psutil.Process().children()}
+    device = SimulatedDevice(SimulatedRig(small_rig), "imu")
+    child = child_of(before)
+    device.request(0)
+    assert device.take(TIMEOUT_S) is not None
+    assert os.sched_getscheduler(child.pid) == os.SCHED_IDLE
+
+
+def test_a_dead_child_is_an_error_that_names_the_stream(small_rig: Rig) -> None:
+    before = {p.pid for p in psutil.Process().children()}
+    device = SimulatedDevice(SimulatedRig(small_rig), "imu")
+    os.kill(child_of(before).pid, signal.SIGKILL)
+    with pytest.raises(SensorfuseError, match="'imu': the process that simulates it died"):
+        for k in range(1000):
+            device.request(k)
+            device.take(0.01)
+
+
+def test_the_child_ends_with_its_parent(small_rig: Rig) -> None:
+    before = {p.pid for p in psutil.Process().children()}
+    device = SimulatedDevice(SimulatedRig(small_rig), "imu")
+    child = child_of(before)
+    del device
+    deadline = time.monotonic() + TIMEOUT_S
+    while child.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.waitpid(child.pid, 0)
+    assert not child.is_running()
