@@ -117,8 +117,9 @@ class _Sensor:
 
     def serve_simulation(self, sim: SimulatedRig, device: SimulatedDevice) -> None:
         device.request(0)
-        while device.take(IDLE_POLL_MS / 1000) is None:  # compile and cache before time counts
+        while (sample := device.take(MAX_WAIT_S)) is None:  # compile and cache before time counts
             self.process.beat(self._status)
+        self.prepare(sample)
         self.process.wait_for_start()
         for sample, prepared in self._paced(sim, device):
             self.publish(sample, prepared)

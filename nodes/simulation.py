@@ -9,13 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import struct
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import NoReturn, cast
+from typing import NoReturn
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.messages import Sample
 from sensorfuse.sim import SimulatedRig
+from sensorfuse.wire import decode_data, encode_data, envelope_of
 
 LEAST_NICE = 19
 
@@ -41,7 +43,7 @@ class SimulatedDevice:
             SensorfuseError: the child is no more.
         """
         try:
-            self._channel.send(k)
+            self._channel.send_bytes(struct.pack("q", k))
         except OSError:
             raise self._lost() from None
 
@@ -52,7 +54,10 @@ class SimulatedDevice:
             SensorfuseError: the child is no more.
         """
         try:
-            return cast(Sample, self._channel.recv()) if self._channel.poll(timeout_s) else None
+            if not self._channel.poll(timeout_s):
+                return None
+            (parts,) = struct.unpack("q", self._channel.recv_bytes())
+            return decode_data([self._channel.recv_bytes() for _ in range(parts)])[1]
         except (EOFError, OSError):
             raise self._lost() from None
 
@@ -70,7 +75,12 @@ def _serve(channel: Connection, sim: SimulatedRig, stream: str) -> NoReturn:
             os.nice(LEAST_NICE)
         with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
             while True:
-                channel.send(sim.sample(stream, channel.recv()))
+                (k,) = struct.unpack("q", channel.recv_bytes())
+                sample = sim.sample(stream, k)
+                frames = encode_data(envelope_of(sample, 0, 0), sample.arrays)
+                channel.send_bytes(struct.pack("q", len(frames)))
+                for frame in frames:
+                    channel.send_bytes(memoryview(frame).cast("B"))
         code = 0
     finally:
         os._exit(code)
