@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sensorfuse.nodes.supervisor import Outcome, RunPlan, Supervisor
 
+from sensorfuse.align.ego_scoring import PoseTrack, score_ego_motion
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.log import open_log, read_frames
 from sensorfuse.messages import LEDGER_REASONS, FusedFrame, Sample, Truth
@@ -24,6 +26,7 @@ from sensorfuse.sim import SimulatedRig
 from sensorfuse.track.scoring import score_sequence
 
 TruthAt = Callable[[int], Truth | None]
+PoseAt = Callable[[int], NDArray[np.float64] | None]
 
 MAX_SHIFT_TICKS = 2  # a picture may show a tick so far off if only there the truth is known
 MATCH_NS = 2_000_000  # a sample belongs to a tick if its event time fits the tick's record so well
@@ -73,9 +76,8 @@ def execute(plan: RunPlan, command: str | None = None) -> Result:
     outcome = Supervisor(plan).run()
     first = next(iter(_frames(outcome)), None)
     record = _record(plan, outcome, first, command or shlex.join(sys.argv))
-    truth = _truth_source(plan, outcome.origin_ns)
-    score = _score(plan, outcome, truth)
-    summary = build_summary(record, _frames(outcome), score)
+    truth, pose = _truth_source(plan, outcome.origin_ns)
+    summary = build_summary(record, _frames(outcome), _score(outcome, truth), _ego_score(outcome, pose))
     try:
         text = json.dumps(summary, indent=2, default=_plain) + "\n"
         (plan.out / "summary.json").write_text(text, encoding="utf-8")
@@ -130,11 +132,13 @@ def _record(plan: RunPlan, outcome: Outcome, first: FusedFrame | None, command: 
 # ---- truth, score, pictures
 
 
-def _truth_source(plan: RunPlan, origin_ns: int) -> TruthAt:
-    """Truth at a time: from the simulated world, or the log's annotation nearest to it."""
+def _truth_source(plan: RunPlan, origin_ns: int) -> tuple[TruthAt, PoseAt]:
+    """Truth at a time, and the true pose: from the simulated world, or from the log's annotation nearest to it and
+    its poses around it.
+    """
     if plan.log is None:
         sim = SimulatedRig(plan.rig, epoch_ns=origin_ns)
-        return sim.truth
+        return sim.truth, lambda t_ns: sim.truth(t_ns).pose
     with open_log(plan.log, offsets_ns=plan.rig.clock_offsets_ns()) as reader:
         known = list(reader.truth())
     times = np.array([t.stamp_ns for t in known], dtype=np.int64)
@@ -145,10 +149,10 @@ def _truth_source(plan: RunPlan, origin_ns: int) -> TruthAt:
         i = int(np.argmin(np.abs(times - t_ns)))
         return known[i] if abs(int(times[i]) - t_ns) <= plan.rig.fusion.period_ns // 2 else None
 
-    return nearest
+    return nearest, PoseTrack(known).at
 
 
-def _score(plan: RunPlan, outcome: Outcome, truth: TruthAt) -> dict[str, Any] | None:
+def _score(outcome: Outcome, truth: TruthAt) -> dict[str, Any] | None:
     """Score the tracks against truth wherever it is known."""
     pairs = []
     used: set[int] = set()
@@ -160,6 +164,16 @@ def _score(plan: RunPlan, outcome: Outcome, truth: TruthAt) -> dict[str, Any] | 
     if not any(len(real.objects) for _, real in pairs):
         return None
     return score_sequence(pairs)
+
+
+def _ego_score(outcome: Outcome, pose: PoseAt) -> dict[str, Any] | None:
+    """Score the dead-reckoned pose wherever the true one is known."""
+    rows = []
+    for frame in _frames(outcome):
+        true = pose(frame.t_ref_ns)
+        if true is not None:
+            rows.append((frame.t_ref_ns, frame.pose, true))
+    return score_ego_motion(rows)
 
 
 def _snapshots(plan: RunPlan, outcome: Outcome, truth: TruthAt) -> list[Snapshot]:

@@ -58,7 +58,7 @@ def _body(record: RunRecord, summary: dict[str, Any], snapshots: list[Snapshot])
         section("age", "Age of what was used", _ages(summary), sections.ages(summary)),
         section("ledger", "Where every message went", sections.ledger(summary)),
         section("provenance", "What one frame says of itself", sections.provenance(example, t0_ns)),
-        section("score", "Scores against truth", score(summary)),
+        section("score", "Scores against truth", score(summary["score"]), score(summary["ego_score"])),
         section("events", "Events", sections.events(summary)),
         section("how", "How it was run", sections.how(record, summary)),
     ]

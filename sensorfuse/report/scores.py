@@ -23,16 +23,24 @@ LABELS: dict[str, str] = {
     "by_class": "scored class by class",
     "complete": "annotation holds every object",
     "max_range_m": "scored out to, m",
+    "interval_s": "own motion: over, s",
+    "pairs": "own motion: pairs of ticks",
+    "rotation_median_deg": "own rotation error, median, degrees",
+    "rotation_p95_deg": "own rotation error, 95th percentile, degrees",
+    "position_median_m": "own displacement error, median, m",
+    "position_p95_m": "own displacement error, 95th percentile, m",
+    "true_rotation_median_deg": "true rotation, median, degrees",
+    "true_distance_median_m": "true displacement, median, m",
 }
-"""Of the keys that `sensorfuse.track.scoring` writes; any other key is shown as it is."""
+"""Of the keys that `sensorfuse.track.scoring` and `sensorfuse.align.ego_scoring` write; any other key is shown as it is."""
 
 
-def score(summary: dict[str, Any]) -> str:
-    """The score of a summary; empty without truth. A group with one member says nothing new and is left out."""
-    if not summary["score"]:
+def score(measured: dict[str, Any] | None) -> str:
+    """One score of a summary; empty without truth. A group with one member says nothing new and is left out."""
+    if not measured:
         return ""
     plain, groups = [], []
-    for name, value in summary["score"].items():
+    for name, value in measured.items():
         if isinstance(value, dict) and value and all(isinstance(v, dict) for v in value.values()):
             if len(value) > 1:
                 groups.append(_group(name, value))

@@ -22,7 +22,12 @@ from sensorfuse.report.wording import headline
 __all__ = ["build_summary", "print_summary"]
 
 
-def build_summary(record: RunRecord, frames: Iterable[FusedFrame], score: dict[str, Any] | None) -> dict[str, Any]:
+def build_summary(
+    record: RunRecord,
+    frames: Iterable[FusedFrame],
+    score: dict[str, Any] | None,
+    ego_score: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Summarise a run; `frames` may be a generator and is read once. A tick id that comes twice counts once.
 
     The result holds plain numbers, strings, lists and dictionaries only (`json.dumps` takes it with `allow_nan=False`):
@@ -35,7 +40,7 @@ def build_summary(record: RunRecord, frames: Iterable[FusedFrame], score: dict[s
     - `uses`: per stream what the ticks used of it (`StateHistory.use`), ages and bounds in ms;
     - `timeline`: `t0_ns`, `period_ms`, `ticks`, `states` (runs) and `age_ms` (curves) per stream;
     - `strategy`, `model`, `engine`, `precision`, `rig`, `source`, `command`, `rate`, `deterministic`, `events`,
-      `score`, `versions`, `headline`.
+      `score`, `ego_score`, `versions`, `headline`.
 
     A modality's gap is the longest stretch of the rig's cadence, in seconds, in which no published frame used it.
     """
@@ -81,6 +86,7 @@ def build_summary(record: RunRecord, frames: Iterable[FusedFrame], score: dict[s
         "latency_ms": {stage: percentiles(values) for stage, values in record.timings_ms.items()},
         "events": [_event(e.t_ns, e.process, e.what, t0_ns) for e in record.events],
         "score": score,
+        "ego_score": ego_score,
         "timeline": {
             "t0_ns": t0_ns,
             "period_ms": period_ns / 1e6,

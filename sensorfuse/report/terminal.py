@@ -30,7 +30,7 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
         _rate(summary["rate"]),
     )
     console.print(Text(" · ".join(f for f in facts if f), style="dim"))
-    parts = [_modalities(summary), _score(summary), _latency(summary), _ledger(summary)]
+    parts = [_modalities(summary), _score(summary), _ego_score(summary), _latency(summary), _ledger(summary)]
     for part in parts:
         if part is not None:
             console.print()
@@ -116,6 +116,18 @@ def _score(summary: dict[str, Any]) -> Text | None:
     out.append(f", {score['recall']['2']:.0%} found within 2 m")
     frames, scope = score["frames"], "" if score["complete"] else "; the annotation leaves objects out"
     out.append(f" ({score['truths']} objects, {score['detections']} tracks, {frames} frames{scope})", style="dim")
+    return out
+
+
+def _ego_score(summary: dict[str, Any]) -> Text | None:
+    score = summary["ego_score"]
+    if not score:
+        return None
+    out = Text(f"own motion against truth, over {score['interval_s']:g} s: ")
+    out.append(f"{score['rotation_median_deg']:.2f}° and {score['position_median_m']:.2f} m", style="bold")
+    out.append(" off at the median, of ")
+    out.append(f"{score['true_rotation_median_deg']:.1f}° and {score['true_distance_median_m']:.1f} m")
+    out.append(f" ({score['pairs']} pairs of ticks)", style="dim")
     return out
 
 

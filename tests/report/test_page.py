@@ -213,12 +213,12 @@ def test_scores_have_words_and_groups_a_table() -> None:
     whole = {"mean_ap": 0.25, "complete": False, "frames": 1200, "ap": {"0.5": 0.125}, "odd_thing": None}
     one = {"classes": {"any": {"truths": 3}}}
     two = {"classes": {"car": {"truths": 3, "errors": {"ate_m": 0.75}}, "bus": {"truths": 4}}}
-    words = Page(score({"score": whole})).text
+    words = Page(score(whole)).text
     assert "mean average precision (AP) 0.250" in words
     assert "annotation holds every object no" in words
     assert "frames scored 1 200" in words
     assert "AP within 0.5 m 0.125" in words
     assert "odd thing –" in words
-    assert score({"score": one}) == score({"score": None}) == ""
-    page = Page(score({"score": two}))
+    assert score(one) == score(None) == ""
+    page = Page(score(two))
     assert "true objects position error, m car 3 0.750 bus 4 –" in page.text

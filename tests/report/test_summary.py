@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from sensorfuse.align.ego_scoring import score_ego_motion
 from sensorfuse.messages import LEDGER_REASONS, Truth
 from sensorfuse.report.states import longest_gap, percentiles, state_of
 from sensorfuse.report.summary import build_summary, print_summary
@@ -168,6 +169,16 @@ def test_terminal_text_tells_the_score_where_truth_is_known(fake_run: FakeRun) -
     assert "100% found within 2 m" in text
     assert f"2 objects, {score['detections']} tracks, 1 frames; the annotation leaves objects out" in text
     assert "tracks against truth" not in print_text(build_summary(fake_run.record, fake_run.frames, None))
+
+
+def test_terminal_text_tells_how_far_own_motion_is_off(fake_run: FakeRun) -> None:
+    poses = []
+    for k in range(20):
+        true, found = np.eye(4), np.eye(4)
+        true[0, 3], found[0, 3] = k, 1.05 * k
+        poses.append((k * 100_000_000, found, true))
+    summary = build_summary(fake_run.record, fake_run.frames, None, score_ego_motion(poses))
+    assert "over 1 s: 0.00° and 0.50 m off at the median, of 0.0° and 10.0 m (10 pairs" in print_text(summary)
 
 
 def test_the_headline_names_together_what_was_away_together(synthetic_rig: Rig, tmp_path: Path) -> None:
