@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.align.ego_motion import EgoMotion
+from sensorfuse.align.gyro_bias import GyroBias
 from sensorfuse.align.stream_clock import StreamClock
 from sensorfuse.messages import LedgerReason, StreamStatus, StreamTick, Tick
 from sensorfuse.rig import Rig, SensorConfig
@@ -134,6 +135,7 @@ class Aligner:
         self._fused = set(rig.fused_streams())
         self._closed: list[tuple[str, int, int, LedgerReason]] = []
         self._ego = EgoMotion()
+        self._gyro_bias = {n: GyroBias() for n in rig.streams() if rig.sensors[n].modality == "imu"}
         self._last_t_ns: int | None = None
         self._trigger_ns = 0
 
@@ -195,7 +197,10 @@ class Aligner:
     ) -> None:
         T_base_sensor = stream.config.T_base_sensor.transform()
         if arrays and "gyro_radps" in arrays:
-            gyro = arrays["gyro_radps"] @ T_base_sensor.rotation.T
+            bias = self._gyro_bias[stream.name]
+            if "accel_mps2" in arrays:
+                bias.update(event_ns, arrays["gyro_radps"], arrays["accel_mps2"], self._ego.moves())
+            gyro = (arrays["gyro_radps"] - bias.value) @ T_base_sensor.rotation.T
             times = event_ns + arrays["time_ns"]
             self._ego.push_rates(times, gyro)
             if "velocity_mps" in arrays:

@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 VELOCITY_WALK_MPS2 = 2.0  # how fast velocity may change unseen, one sigma per second
 RATE_WALK_RADPS2 = 0.5
 GYRO_SIGMA_RADPS = 0.01
+STILL_MPS = 0.2
+MAX_SPEED_SIGMA_MPS = 1.0
 KEEP_NS = 3_000_000_000
 MAX_GAP_S = 1.0  # a rate says nothing about times further away than this
 MAX_STEP_S = 0.1  # longest step with one twist
@@ -67,6 +69,11 @@ class EgoMotion:
             gain = self._variance[axis] / (self._variance[axis] + variance)
             self._velocity[axis] += gain * (velocity[axis] - self._velocity[axis])
             self._variance[axis] *= 1 - gain
+
+    def moves(self) -> bool:
+        """Whether a measured velocity says that the body moves; False where none was measured."""
+        seen = self._variance < MAX_SPEED_SIGMA_MPS**2
+        return bool(np.abs(self._velocity[seen]).max(initial=0.0) > STILL_MPS)
 
     def rate_at(self, t_ns: int) -> tuple[Array, Array]:
         """Angular rate (3,) in base axes and its sigma at a time; zeros with infinite sigma where no gyro is near."""

@@ -32,7 +32,7 @@ LABELS: dict[str, str] = {
     "true_rotation_median_deg": "true rotation, median, degrees",
     "true_distance_median_m": "true displacement, median, m",
 }
-"""Of the keys that `sensorfuse.track.scoring` and `sensorfuse.align.ego_scoring` write; any other key is shown as it is."""
+"""Of the keys that `track.scoring` and `align.ego_scoring` write; any other key is shown as it is."""
 
 
 def score(measured: dict[str, Any] | None) -> str:
