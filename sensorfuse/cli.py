@@ -24,9 +24,11 @@ app = typer.Typer(
 bench_app = typer.Typer(help="Measurements that print figures.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(bench_app, name="bench")
 console = Console()
+SIMULATED_EPOCH_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z: any instant, the same in every simulated log
 
 RigOption = Annotated[str, typer.Option("--rig", "-r", help="rig file, or the name of a shipped rig")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="folder for the fused log, summary.json and report.html")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="write the figures there")]
 StrategyOption = Annotated[str | None, typer.Option("--strategy", "-s", help="fusion strategy; default: the rig's")]
 
 
@@ -205,6 +207,46 @@ def demo(
 
 
 @app.command()
+def sim(
+    scenario: Annotated[str | None, typer.Argument(help="a shipped scenario; default: the rig's")] = None,
+    target: Annotated[Path, typer.Option("--out", "-o", help="the MCAP file to write")] = Path("out/sim.mcap"),
+    rig: RigOption = "synthetic",
+    seed: Annotated[int | None, typer.Option("--seed", help="of the world; default: the rig's")] = None,
+    duration: Annotated[float, typer.Option("--duration", "-d", help="seconds")] = 10.0,
+    force: Annotated[bool, typer.Option("--force", help="overwrite the target")] = False,
+) -> None:
+    """Write a synthetic world as a log, truth beside the data: the same seed, the same bytes.
+
+    Example: sensorfuse sim town_rain --seed 3 --duration 20 --out out/rain.mcap
+    """
+    from sensorfuse.sim import SimulatedRig
+    from sensorfuse.sim.recording import write_simulated_log
+
+    world = SimulatedRig(_rig(rig, None), scenario, seed, SIMULATED_EPOCH_NS)
+    if not 0 < duration < 86_400:
+        raise SensorfuseError(f"--duration {duration:g}: expected more than 0 seconds and less than a day")
+    _writable(target, force)
+    columns = (TextColumn("simulating"), BarColumn(), TextColumn("{task.fields[rate]:.1f} x real time"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=duration, rate=0.0)
+        started = time.monotonic()
+
+        def show(done_ns: int) -> None:
+            rate = done_ns / 1e9 / max(time.monotonic() - started, 0.1)
+            bar.update(task, completed=done_ns / 1e9, rate=rate)
+
+        counts = write_simulated_log(world, target, round(duration * 1e9), show)
+    console.print_json(json.dumps(counts))
+    console.print(f"log   {target}", highlight=False, soft_wrap=True)
+
+
+def _writable(target: Path, force: bool) -> None:
+    if target.exists() and not force:
+        raise SensorfuseError(f"{target} exists; pass --force to overwrite it")
+    _prepare(target.parent)
+
+
+@app.command()
 def info(
     log: Annotated[Path, typer.Argument(help="any log that replay takes")],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
@@ -236,8 +278,7 @@ def convert(
     """
     from sensorfuse.log.convert import convert as convert_log
 
-    if target.exists() and not force:
-        raise SensorfuseError(f"{target} exists; pass --force to overwrite it")
+    _writable(target, force)
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -277,7 +318,7 @@ def bench_pipeline(
     rig: RigOption = "synthetic",
     strategy: StrategyOption = None,
     duration: Annotated[float, typer.Option("--duration", "-d", help="seconds of live run")] = 30.0,
-    as_json: Annotated[Path | None, typer.Option("--json", help="write the figures there")] = None,
+    as_json: JsonOption = None,
 ) -> None:
     """Live overhead: from a tick's last needed sample to its fused frame, without the model's own time.
 
@@ -285,11 +326,32 @@ def bench_pipeline(
     """
     from sensorfuse.bench.pipeline import measure, print_figures
 
-    figures = measure(_rig(rig, strategy), duration)
+    figures = measure(_live_rig(rig, strategy), duration)
     print_figures(figures, console)
-    if as_json is not None:
-        _prepare(as_json.parent)
-        as_json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    _write_figures(figures, as_json)
+
+
+@bench_app.command("sim")
+def bench_sim(
+    rig: RigOption = "synthetic",
+    duration: Annotated[float, typer.Option("--duration", "-d", help="simulated seconds of each sensor")] = 5.0,
+    as_json: JsonOption = None,
+) -> None:
+    """How much faster than real time each sensor of a synthetic rig is simulated, on one core.
+
+    Example: sensorfuse bench sim --duration 5 --json out/sim.json
+    """
+    from sensorfuse.bench.sim import measure, print_figures
+
+    figures = measure(_live_rig(rig, None), duration)
+    print_figures(figures, console)
+    _write_figures(figures, as_json)
+
+
+def _write_figures(figures: dict[str, Any], path: Path | None) -> None:
+    if path is not None:
+        _prepare(path.parent)
+        path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ["run", "replay", "record", "info", "convert", "demo", "doctor", "bench"]
+COMMANDS = ["run", "replay", "record", "info", "convert", "sim", "demo", "doctor", "bench"]
 
 
 def sensorfuse(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -37,7 +37,8 @@ def test_help_lists_every_command_and_each_has_an_example() -> None:
         assert command in listing
         if command != "bench":
             assert "Example: sensorfuse" in sensorfuse(command, "--help").stdout
-    assert "Example: sensorfuse bench" in sensorfuse("bench", "pipeline", "--help").stdout
+    for benchmark in ("pipeline", "sim"):
+        assert "Example: sensorfuse bench" in sensorfuse("bench", benchmark, "--help").stdout
 
 
 def test_version_and_doctor() -> None:
@@ -100,3 +101,15 @@ def test_bad_rate(data_dir: Path, tmp_path: Path) -> None:
         "--rate",
         "max",
     )
+
+
+def test_a_synthetic_log_and_what_is_refused(tmp_path: Path) -> None:
+    target = str(tmp_path / "sim.mcap")
+    done = sensorfuse("sim", "highway", "--duration", "0.3", "--out", target)
+    assert done.returncode == 0, done.stderr
+    assert '"lidar"' in done.stdout
+    assert "lidar" in sensorfuse("info", target).stdout
+    refused(sensorfuse("sim", "--out", target), "exists; pass --force")
+    refused(sensorfuse("sim", "moon", "--out", target, "--force"), "no scenario is called 'moon'", "town_rain")
+    refused(sensorfuse("sim", "--duration", "-1", "--out", target, "--force"), "--duration -1: expected more than 0")
+    refused(sensorfuse("run", "kitti"), "no `sim` block", "sensorfuse replay LOG --rig kitti")
