@@ -273,7 +273,7 @@ class ObjectTracker:
         speed, sigma = _speed(tracks)
         moving = np.clip((speed - 1.0) / 2.0, 0, 1) * np.clip(speed / np.maximum(4 * sigma, 1e-6), 0, 1)
         road_user = 1 - (1 - tracks.quality) * (1 - 0.6 * moving)  # what moves is no wall
-        return Detections(
+        found = Detections(
             class_id=np.argmax(tracks.class_log, axis=1).astype(np.uint8) if len(tracks) else np.zeros(0, np.uint8),
             score=(tracks.existence * road_user).astype(np.float32),
             center=np.column_stack([(tracks.state[:, :2] - pose[:2, 3]) @ turn.T, tracks.height]),
@@ -283,6 +283,7 @@ class ObjectTracker:
             covariance=both @ tracks.covariance @ both.T,
             track_id=tracks.track_id.copy(),
         )
+        return found.select(found.score >= self.config.report_score)
 
 
 @cache

@@ -37,6 +37,7 @@ class TrackerConfig:
     confirm_existence: float = 0.8
     confirm_hits: int = 2
     end_existence: float = 0.04
+    report_score: float = 0.15  # confirmed tracks that score less are followed, not reported
     max_sigma_m: float = 5.0  # a track that nobody looks at ends when its place is this uncertain
     merge_overlap: float = 0.35
 

@@ -44,6 +44,20 @@ def test_a_track_is_confirmed_by_repetition() -> None:
     assert tracks.score[0] > 0.6
 
 
+def test_what_scores_low_is_followed_and_not_reported() -> None:
+    """A thing at rest that its detector hardly takes for an object; once the detector is sure, the track is there."""
+    tracker = ObjectTracker()
+    doubtful, sure = make_detections(np.array([[15.0, 2.0]])), make_detections(np.array([[15.0, 2.0]]))
+    doubtful.score[:] = 0.08
+    for k in range(40):
+        assert len(tracker.update(k * PERIOD_NS, {"lidar": doubtful}, HERE)) == 0
+    assert tracker._tracks.confirmed.sum() == 1
+    kept = int(tracker._tracks.track_id[0])
+    for k in range(40, 50):
+        tracks = tracker.update(k * PERIOD_NS, {"lidar": sure}, HERE)
+    assert tracks.track_id.tolist() == [kept]
+
+
 def test_a_source_that_did_not_look_takes_nothing_away() -> None:
     tracker = ObjectTracker()
     before = feed(tracker, 8)
