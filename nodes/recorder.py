@@ -45,16 +45,15 @@ def _serve(args: argparse.Namespace) -> None:
     parts = len(log_parts(args.out, args.name)) if args.rejoin else 0
     path = args.out / (f"{args.name}_{parts}.mcap" if parts else f"{args.name}.mcap")
     config = args.rig_model.recording
-    with (
-        LogWriter(path, compression=config.compression, chunk_mb=config.chunk_mb) as writer,
-        Process("recorder", args) as process,
-    ):
+    with Process("recorder", args) as process:
         try:
-            writer.write_rig(process.rig)
-            _Recorder(process, writer, path).serve()
+            with LogWriter(path, compression=config.compression, chunk_mb=config.chunk_mb) as writer:
+                writer.write_rig(process.rig)
+                _Recorder(process, writer, path).serve()
         except SensorfuseError as error:  # no space left, say: another start would fail too
             process.control.send("failed", text=str(error))
             raise
+        process.control.send("done")
 
 
 class _Recorder:
@@ -93,7 +92,6 @@ class _Recorder:
         while poller.poll(DRAIN_MS) and not self._ended():
             self._take_all()
         process.beat(self._status, force=True)
-        process.control.send("done")
 
     def _ended(self) -> bool:
         return self.fused_ended and (self.data is None or self.ends.issuperset(self.process.rig.streams()))
