@@ -80,10 +80,7 @@ class _Align:
                 poller.register(socket, zmq.POLLIN)
         while process.running and not self._ended():
             process.beat(self._status)
-            if self.twin is None or process.control.active:
-                poller.poll(self._poll_ms())
-            else:
-                process.stand_by(self.twin)
+            process.wait(poller, self._poll_ms(), self.twin)
             self._take_all()
         while self.headers.poll(DRAIN_MS if not self._ended() else 0):
             self._take_all()

@@ -78,10 +78,7 @@ class _Fusion:
             self._take_data()
             if self._fuse_due() or self._encode_one():
                 continue
-            if self.twin is None or process.control.active:
-                poller.poll(1 if self.runner.backlog else MAX_POLL_MS)
-            else:
-                process.stand_by(self.twin)
+            process.wait(poller, 1 if self.runner.backlog else MAX_POLL_MS, self.twin)
         while not self._ended() and (self.ticks.poll(DRAIN_MS) or self.data.poll(0) or self._has_work()):
             self._take_ticks()
             self._take_data()

@@ -138,7 +138,7 @@ def _truth_source(plan: RunPlan, origin_ns: int) -> tuple[TruthAt, PoseAt]:
     """
     if plan.log is None:
         sim = SimulatedRig(plan.rig, epoch_ns=origin_ns)
-        return sim.truth, lambda t_ns: sim.truth(t_ns).pose
+        return sim.truth, lambda t_ns: sim.world.ego_pose((t_ns - origin_ns) / 1e9).matrix()
     with open_log(plan.log, offsets_ns=plan.rig.clock_offsets_ns()) as reader:
         known = list(reader.truth())
     times = np.array([t.stamp_ns for t in known], dtype=np.int64)

@@ -202,10 +202,13 @@ class Process:
             self._watch_supervisor()
             time.sleep(0.005)
 
-    def stand_by(self, twin: zmq.Socket[bytes]) -> None:
-        """A standby's wait: for a word of its twin and then a while longer, so that its own work never falls into the
-        making of a tick. A command ends it at once.
+    def wait(self, inputs: zmq.Poller, timeout_ms: int, twin: zmq.Socket[bytes] | None) -> None:
+        """Wait for any input. A standby waits for a word of its twin and then a while longer, so that its own work
+        never falls into the making of a tick; a command ends that at once.
         """
+        if twin is None or self.control.active:
+            inputs.poll(timeout_ms)
+            return
         control = self.control.socket
         assert control is not None, "without a supervisor every process is active"
         poller = zmq.Poller()

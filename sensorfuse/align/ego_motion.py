@@ -77,18 +77,10 @@ class EgoMotion:
 
     def rate_at(self, t_ns: int) -> tuple[Array, Array]:
         """Angular rate (3,) in base axes and its sigma at a time; zeros with infinite sigma where no gyro is near."""
-        if not self._times:
-            return np.zeros(3), np.full(3, np.inf)
         i = bisect.bisect_left(self._times, t_ns)
-        if i == 0 or i == len(self._times):
-            end = 0 if i == 0 else -1
-            gap = abs(t_ns - self._times[end]) / 1e9
-            if gap > MAX_GAP_S:
-                return np.zeros(3), np.full(3, np.inf)
-            return self._rates[end].copy(), np.full(3, GYRO_SIGMA_RADPS + RATE_WALK_RADPS2 * gap)
-        t0, t1 = self._times[i - 1], self._times[i]
-        share = (t_ns - t0) / (t1 - t0)
-        return (1 - share) * self._rates[i - 1] + share * self._rates[i], np.full(3, GYRO_SIGMA_RADPS)
+        rates, away_s = self._rates_at([t_ns], max(0, i - 1), i + 1)
+        sigma = GYRO_SIGMA_RADPS + RATE_WALK_RADPS2 * away_s[0] if away_s[0] <= MAX_GAP_S else np.inf
+        return rates[0], np.full(3, sigma)
 
     def twist_at(self, t_ns: int) -> tuple[Array, Array]:
         """(vx vy vz wx wy wz) in base axes and one sigma each; velocity unobserved so far is 0 with infinite sigma."""
@@ -110,7 +102,7 @@ class EgoMotion:
     def _integrate(self, pose: Transform, knots: list[int], first: int, last: int) -> Transform:
         """A pose carried over the times `knots`, rates interpolated between those of rows `first` to `last`."""
         steps = np.diff(np.array(knots, dtype=np.int64)) / 1e9
-        rates = self._rates_at([(t0 + t1) // 2 for t0, t1 in pairwise(knots)], first, last)
+        rates, _ = self._rates_at([(t0 + t1) // 2 for t0, t1 in pairwise(knots)], first, last)
         pieces = np.maximum(1, np.ceil(steps / MAX_STEP_S)).astype(int)
         turns = np.repeat(rates * (steps / pieces)[:, None], pieces, axis=0)
         moved = np.repeat((steps / pieces)[:, None] * self._velocity, pieces, axis=0)
@@ -121,17 +113,19 @@ class EgoMotion:
             rotation = rotation @ whole[i]
         return Transform(rotation, translation)
 
-    def _rates_at(self, times_ns: list[int], first: int, last: int) -> Array:
-        """Angular rates (N, 3) as `rate_at` has them, of rows `first` to `last`; zero where no gyro is near."""
+    def _rates_at(self, times_ns: list[int], first: int, last: int) -> tuple[Array, Array]:
+        """Angular rates (N, 3) interpolated between rows `first` to `last`, zero where no gyro is near, and how many
+        seconds outside those rows each time lies (N,).
+        """
         known = self._times[first:last]
         if not known:
-            return np.zeros((len(times_ns), 3))
+            return np.zeros((len(times_ns), 3)), np.full(len(times_ns), np.inf)
         at, knots = (np.array(t, dtype=np.int64) - known[0] for t in (times_ns, known))
         rows = np.array(self._rates[first:last])
         rates = np.stack([np.interp(at, knots, rows[:, axis]) for axis in range(3)], axis=1)
-        away_s = np.maximum(knots[0] - at, at - knots[-1]) / 1e9
+        away_s = np.maximum(np.maximum(knots[0] - at, at - knots[-1]), 0) / 1e9
         rates[away_s > MAX_GAP_S] = 0.0
-        return rates
+        return rates, away_s
 
     def adopt(self, T_odom_base: Array, t_ns: int) -> None:
         """Take over another estimator's pose (4, 4) at `t_ns`."""

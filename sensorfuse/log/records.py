@@ -278,5 +278,4 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         complete=_FLAG,
         range_m={"type": ["number", "null"]},
     ),
-    "json": {"type": ["object", "array"], "title": "an event or a ledger record"},
 }
