@@ -36,6 +36,7 @@ POLL_MS = 10
 START_TIMEOUT_S = 120.0
 START_DELAY_NS = 300_000_000
 STOP_GRACE_S = 3.0
+LAST_WORDS_S = 0.5
 DRAIN_GRACE_S = 60.0  # lossless: what is under way is brought to its end
 BACKOFF_S = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
 CALM_S = 10.0  # a process that lived so long starts with no backoff again
@@ -98,6 +99,7 @@ class _Child:
     restarts: int = 0
     started_at: float = 0.0
     died_at: float | None = None
+    mourned: bool = False  # its death has been believed and acted on
     given_up: bool = False
     status: dict[str, Any] = field(default_factory=dict)
 
@@ -374,6 +376,10 @@ class Supervisor:
                 continue
             if child.died_at is None:
                 child.died_at = now
+            if not child.mourned:
+                if self._may_still_speak(child, now - child.died_at):
+                    continue
+                child.mourned = True
                 self._on_death(child)
             wait = BACKOFF_S[min(child.restarts, len(BACKOFF_S) - 1)]
             if now >= max(child.died_at + wait, child.held_until):
@@ -385,6 +391,14 @@ class Supervisor:
                     continue
                 child.restarts += 1
                 self._spawn(child, rejoin=True)
+
+    def _may_still_speak(self, child: _Child, since_s: float) -> bool:
+        """Whether a process that is no more may have ended by itself: its last words can arrive after its end is seen.
+        A twin that was on duty is not waited for, unless nothing may be lost.
+        """
+        if child.spec.slot is not None and child.active and not self.plan.lossless:
+            return False
+        return since_s < LAST_WORDS_S and self._exit_code(child) in (None, 0, 2)
 
     def _on_death(self, child: _Child) -> None:
         code = self._exit_code(child)
@@ -431,6 +445,7 @@ class Supervisor:
             if self._started:
                 back = time.monotonic() - child.died_at if child.died_at is not None else 0.0
                 child.died_at = None
+                child.mourned = False
                 self._event(child.spec.name, f"back after {back:.2f} s")
                 twin = (
                     self.children.get(f"{child.spec.name.split('.')[0]}.{1 - child.spec.slot}")
@@ -504,6 +519,14 @@ class Supervisor:
                 if child.handle is not None and self._alive(child):
                     self._event(child.spec.name, "did not stop when told and was killed")
                     child.handle.kill()
+            self._hear_last_words(group)
+
+    def _hear_last_words(self, group: list[_Child]) -> None:
+        """Wait a little for the word of how each of them ended."""
+        deadline = time.monotonic() + LAST_WORDS_S
+        self._listen()
+        while time.monotonic() < deadline and not all(c.done or c.given_up for c in group):
+            self._control.poll(POLL_MS)
             self._listen()
 
     def _tell_all(self, group: list[_Child], command: dict[str, Any]) -> None:
