@@ -114,12 +114,7 @@ class AudioModel:
     def ears(self, t_s: Array) -> Array:
         """Microphones (T, C, 3) in the world at times (T,)."""
         ego = self.world.ego(t_s)
-        cos, sin = np.cos(ego[:, 2])[:, None], np.sin(ego[:, 2])[:, None]
-        x, y, z = self._microphones.T
-        return np.stack(
-            [ego[:, :1] + cos * x - sin * y, ego[:, 1:2] + sin * x + cos * y, np.broadcast_to(z, (len(ego), len(x)))],
-            -1,
-        )
+        return ego.position[:, None] + self._microphones @ ego.rotation.transpose(0, 2, 1)
 
     def block(self, phase_s: float, first: int, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """Sound (N, C) of samples `first` on; sample n is taken at `phase_s` + n / rate."""
@@ -166,7 +161,7 @@ class AudioModel:
         t = times[0] + x * (times[2] - times[0])
         cycles = 2 * np.pi * ((24.0 * t + 2.2 * rise) % 1.0)
         out += EGO_ENGINE * (np.sin(cycles) + 0.6 * np.sin(2 * cycles))[:, None]
-        air = np.hypot(ego[:, 3], ego[:, 4]) + self.world.scenario.weather.wind_mps
+        air = np.linalg.norm(ego.velocity, axis=1) + self.world.scenario.weather.wind_mps
         gust = WIND_AT_1_MPS * np.interp(x, [0.0, 0.5, 1.0], air) ** 2
         index = (first + np.arange(samples))[:, None] + 16127 * np.arange(out.shape[1])[None]
         out += gust[:, None] * self._wind[index % _TABLE]

@@ -151,7 +151,8 @@ class CameraModel:
 
     def picture(self, t_s: float, key: np.uint64 | None) -> NDArray[np.uint8]:
         """The image (H, W, 3) at one instant; without a key it has no noise."""
-        x, y, yaw = self.world.ego(t_s)[0, :3]
+        ego = self.world.ego(t_s)
+        (x, y), yaw = ego.position[0, :2], ego.yaw[0]
         cos, sin = np.cos(yaw), np.sin(yaw)
         tx, ty, tz = self.pose.translation
         place = np.array([x + cos * tx - sin * ty, y + sin * tx + cos * ty, tz, cos, sin])

@@ -22,16 +22,9 @@ _CHUNK = 1024  # messages of bias drawn at a time
 def exact_imu(world: World, t_s: Array, T_base_sensor: Transform) -> tuple[Array, Array]:
     """Noise-free angular rate and specific force, (N, 3) each, in sensor axes at times (N,)."""
     ego = world.ego(t_s)
-    cos, sin = np.cos(ego[:, 2]), np.sin(ego[:, 2])
-    rate, spin = ego[:, 5], ego[:, 8]
-    rx, ry, _ = T_base_sensor.translation
-    force = np.empty((len(ego), 3))
-    force[:, 0] = cos * ego[:, 6] + sin * ego[:, 7] - spin * ry - rate**2 * rx
-    force[:, 1] = cos * ego[:, 7] - sin * ego[:, 6] + spin * rx - rate**2 * ry
-    force[:, 2] = GRAVITY_MPS2
-    gyro = np.zeros((len(ego), 3))
-    gyro[:, 2] = rate
-    return gyro @ T_base_sensor.rotation, force @ T_base_sensor.rotation
+    pull = ego.at(T_base_sensor.translation)[2] + [0.0, 0.0, GRAVITY_MPS2]
+    force = np.einsum("kji,kj->ki", ego.rotation, pull)
+    return ego.rate @ T_base_sensor.rotation, force @ T_base_sensor.rotation
 
 
 class ImuModel:

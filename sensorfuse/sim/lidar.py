@@ -135,7 +135,8 @@ class LidarModel:
         config, n = self.config, self.config.columns
         times = start_s + period_s * np.arange(n) / n
         middle = start_s + period_s / 2
-        poses = np.ascontiguousarray(self.world.ego(times)[:, :3])
+        ego = self.world.ego(times)
+        poses = np.column_stack([ego.position[:, :2], ego.yaw])
         parts = self.world.parts(middle, poses[n // 2, :2], config.max_range_m + 5.0)
         total = n * config.rings
         points, intensity = np.empty((total, 3), np.float32), np.empty(total, np.float32)

@@ -78,7 +78,8 @@ class PolarRadarModel:
         """Power (400, 576) and azimuths (400,), left positive, of one turn from `start_s` on."""
         times = start_s + period_s * np.arange(AZIMUTHS) / AZIMUTHS
         middle = start_s + period_s / 2
-        poses = np.ascontiguousarray(self.world.ego(times)[:, :3])
+        ego = self.world.ego(times)
+        poses = np.column_stack([ego.position[:, :2], ego.yaw])
         parts = self.world.parts(middle, poses[AZIMUTHS // 2, :2], self.config.max_range_m + 5.0)
         power = np.zeros((AZIMUTHS, BINS))
         _scan(

@@ -56,10 +56,8 @@ def range_rate(point: Array, velocity: Array, sensor: Array, sensor_velocity: Ar
 
 def sensor_motion(world: World, t_s: float, T_base_sensor: Transform) -> tuple[Transform, Array]:
     """T_world_sensor, and the sensor's velocity (3,) over ground in world axes, with the lever arm."""
-    x, y, yaw, vx, vy, rate = world.ego(t_s)[0, :6]
-    pose = Transform.from_rpy([x, y, 0.0], [0.0, 0.0, yaw]) @ T_base_sensor
-    lever = pose.translation - np.array([x, y, 0.0])
-    return pose, np.array([vx - rate * lever[1], vy + rate * lever[0], 0.0])
+    ego = world.ego(t_s)
+    return ego.pose() @ T_base_sensor, ego.at(T_base_sensor.translation)[1][0]
 
 
 class RadarModel:

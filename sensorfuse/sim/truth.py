@@ -28,27 +28,26 @@ class TruthModel:
         self._lidar: LidarModel | None = None
 
     def _near(self, t_s: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        ego, states = self.world.ego(t_s)[0], self.world.states(t_s)
-        return np.flatnonzero(np.hypot(states[:, 0] - ego[0], states[:, 1] - ego[1]) < TRUTH_RANGE_M), states
+        place, states = self.world.ego(t_s).position[0], self.world.states(t_s)
+        return np.flatnonzero(np.hypot(states[:, 0] - place[0], states[:, 1] - place[1]) < TRUTH_RANGE_M), states
 
     def at(self, stamp_ns: int, t_s: float) -> Truth:
         """Truth at `t_s` seconds after the epoch."""
         who, states = self._near(t_s)
-        ego = self.world.ego(t_s)[0]
-        pose = self.world.ego_pose(t_s)
+        ego = self.world.ego(t_s)
+        pose = ego.pose()
         state, size, n = states[who], self.world.size[who], len(who)
         objects = Detections(
             class_id=self.world.class_id[who],
             score=np.ones(n, np.float32),
             center=pose.inverse() @ np.column_stack([state[:, :2], size[:, 2] / 2]),
             size=size,
-            yaw=wrap_angle(state[:, 2] - ego[2]),
+            yaw=wrap_angle(state[:, 2] - ego.yaw),
             velocity=state[:, 3:5] @ pose.rotation[:2, :2],
             covariance=np.zeros((n, 4, 4)),
             track_id=who.astype(np.int64),
         )
-        velocity = pose.rotation.T @ np.array([ego[3], ego[4], 0.0])
-        twist = np.concatenate([velocity, [0.0, 0.0, ego[5]]])
+        twist = np.concatenate([pose.rotation.T @ ego.velocity[0], ego.rate[0]])
         return Truth(stamp_ns, objects, pose.matrix(), twist, self._sounds(t_s, pose), True, TRUTH_RANGE_M)
 
     def _sounds(self, t_s: float, pose: Transform) -> list[SoundEvent]:

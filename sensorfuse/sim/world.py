@@ -13,6 +13,7 @@ from sensorfuse.geometry import Transform
 from sensorfuse.messages import CLASSES
 from sensorfuse.sim.layout import half_width_m, lane_offset_m, lay_road
 from sensorfuse.sim.population import populate
+from sensorfuse.sim.rigid_motion import RigidMotion
 from sensorfuse.sim.scenario import Scenario
 from sensorfuse.sim.shapes import BOUND, COS, OWNER, SIN, SPIN, VX, VY, X, Y
 from sensorfuse.sim.spline import LoopSpline
@@ -96,10 +97,14 @@ class World:
         out[self._going] = self.motion(self._going, t_s)[:, :6]
         return out
 
-    def ego(self, t_s: ArrayLike) -> Array:
-        """Motion (K, 9) of base_link: see `Road.motion`."""
+    def ego(self, t_s: ArrayLike) -> RigidMotion:
+        """Exact motion of base_link at times (K,)."""
         law = self._laws["ego"](t_s)[:, :, 0]
-        return self.road.motion(law[:, 0], law, np.full(len(law), self.ego_offset_m))
+        flat = self.road.motion(law[:, 0], law, np.full(len(law), self.ego_offset_m))
+        place, rpy = np.zeros((len(law), 3, 3)), np.zeros((len(law), 3, 3))
+        for order in range(3):
+            place[:, order, :2], rpy[:, order, 2] = flat[:, 3 * order : 3 * order + 2], flat[:, 3 * order + 2]
+        return RigidMotion.from_derivatives(place, rpy)
 
     def ego_distance(self, t_s: ArrayLike) -> Array:
         """Metres (K,) driven along the road by the ego."""
@@ -107,8 +112,7 @@ class World:
 
     def ego_pose(self, t_s: float) -> Transform:
         """T_world_base."""
-        x, y, yaw = self.ego(t_s)[0, :3]
-        return Transform.from_rpy([x, y, 0.0], [0.0, 0.0, yaw])
+        return self.ego(t_s).pose()
 
     # ---- what sensors see
 

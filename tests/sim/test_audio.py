@@ -10,6 +10,7 @@ import pytest
 from sensorfuse.geometry import Transform
 from sensorfuse.rig import AudioConfig
 from sensorfuse.sim.audio import TWO_TONES, AudioModel
+from sensorfuse.sim.rigid_motion import RigidMotion
 from sensorfuse.sim.scenario import Scenario, load_scenario
 from sensorfuse.sim.sound_sources import SPEED_OF_SOUND_MPS, SoundSources
 from sensorfuse.sim.world import World
@@ -39,8 +40,8 @@ class OneSiren:
     def distance(self, who: np.ndarray, t_s: Any) -> np.ndarray:
         return np.zeros(len(who))
 
-    def ego(self, t_s: np.ndarray) -> np.ndarray:
-        return np.zeros((len(np.atleast_1d(t_s)), 9))
+    def ego(self, t_s: np.ndarray) -> RigidMotion:
+        return RigidMotion.from_derivatives(*np.zeros((2, len(np.atleast_1d(t_s)), 3, 3)))
 
     def ego_distance(self, t_s: np.ndarray) -> np.ndarray:
         return np.zeros(len(np.atleast_1d(t_s)))

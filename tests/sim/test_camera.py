@@ -14,6 +14,7 @@ from sensorfuse.rig import Intrinsics
 from sensorfuse.sim.camera import CameraModel
 from sensorfuse.sim.ground import GroundMap
 from sensorfuse.sim.noise import noise_key
+from sensorfuse.sim.rigid_motion import RigidMotion
 from sensorfuse.sim.scenario import Scenario, load_scenario
 from sensorfuse.sim.shapes import BOX, COS, PLAIN, SIN, part
 from sensorfuse.sim.world import World
@@ -29,8 +30,9 @@ NO_MAP = GroundMap(np.zeros((1, 1), np.uint8), 0.0, 0.0, 1.0)
 
 
 def fake_world(parts: np.ndarray, ego: np.ndarray) -> Any:
-    motion = np.zeros((1, 9))
-    motion[0, :3] = ego
+    place, rpy = np.zeros((2, 1, 3, 3))
+    place[0, 0, :2], rpy[0, 0, 2] = ego[:2], ego[2]
+    motion = RigidMotion.from_derivatives(place, rpy)
     return SimpleNamespace(scenario=Scenario(), ego=lambda t: motion, parts=lambda t, around, radius: parts)
 
 

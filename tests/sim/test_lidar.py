@@ -31,10 +31,7 @@ def lidar(world: World) -> LidarModel:
 def to_world(world: World, points: np.ndarray, times_s: np.ndarray, pose: Transform = POSE) -> np.ndarray:
     """Points (N, 3), each by the ego's exact pose at its own time."""
     ego = world.ego(times_s)
-    base = pose @ points
-    cos, sin = np.cos(ego[:, 2]), np.sin(ego[:, 2])
-    x, y = cos * base[:, 0] - sin * base[:, 1], sin * base[:, 0] + cos * base[:, 1]
-    return np.column_stack([ego[:, 0] + x, ego[:, 1] + y, base[:, 2]])
+    return np.asarray(ego.position + np.einsum("kij,kj->ki", ego.rotation, pose @ points))
 
 
 @pytest.mark.parametrize("start_s", [12.0, 47.0, 90.0])
@@ -70,7 +67,7 @@ def test_rays_that_go_down_meet_the_ground_at_height_over_sine(lidar: LidarModel
 def test_a_sweep_is_distorted_by_the_egos_motion(world: World, lidar: LidarModel) -> None:
     """The same fixed points, found again a sweep later: they agree in the world only when each ray has its own pose."""
     times = np.arange(0, world.lap_s, 0.5)
-    start = float(times[np.argmax(np.hypot(*world.ego(times)[:, 3:5].T))])
+    start = float(times[np.argmax(np.linalg.norm(world.ego(times).velocity, axis=1))])
     points, _, ring, after_s, hit = lidar.sweep(start, PERIOD_S, None)
     column = np.round(after_s / PERIOD_S * CONFIG.columns).astype(int)
     fixed = (hit[column * CONFIG.rings + ring] == -1) & (POSE.translation[2] + points[:, 2] > 0.05)

@@ -25,7 +25,7 @@ def test_range_rate_is_the_derivative_of_range_with_lever_arm(world: World) -> N
     h = 1e-4
     who = np.flatnonzero(world.moving)
     times = np.linspace(0, world.lap_s, 25)
-    turning = np.abs(world.ego(times)[:, 5]).max()
+    turning = np.abs(world.ego(times).rate[:, 2]).max()
     assert turning > 0.1
     for t in times:
 

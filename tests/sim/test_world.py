@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
 from sensorfuse.sim.population import EGO_CENTRE_M
+from sensorfuse.sim.rigid_motion import RigidMotion
 from sensorfuse.sim.scenario import load_scenario
 from sensorfuse.sim.shapes import BOUND, COS, CYLINDER, HX, HY, HZ, KIND, OWNER, SIN, X, Y, Z
 from sensorfuse.sim.world import World
@@ -36,8 +39,9 @@ def test_nobody_collides(name: str, seed: int) -> None:
     size = np.vstack([world.size, [4.7, 1.9, 1.5]])
     reach = np.hypot(size[:, 0], size[:, 1]) / 2
     for t in np.arange(0.0, 1.4 * world.lap_s, 2.3):
-        ego = world.ego(t)[0, :6].copy()
-        ego[:2] += EGO_CENTRE_M * np.array([np.cos(ego[2]), np.sin(ego[2])])
+        now = world.ego(t)
+        middle = now.at(np.array([EGO_CENTRE_M, 0.0, 0.0]))[0][0]
+        ego = np.array([*middle[:2], now.yaw[0], 0.0, 0.0, 0.0])
         states = np.vstack([world.states(t), ego])
         corners = outlines(states, size)
         distance = np.hypot(*(states[:, None, :2] - states[None, :, :2]).transpose(2, 0, 1))
@@ -48,7 +52,9 @@ def test_nobody_collides(name: str, seed: int) -> None:
 def test_nothing_jumps_at_the_end_of_a_lap() -> None:
     world = World(load_scenario("town"), 1)
     for t in (world.lap_s, 2 * world.lap_s):
-        np.testing.assert_allclose(world.ego(t - 1e-6), world.ego(t + 1e-6), atol=1e-3)
+        before, after = world.ego(t - 1e-6), world.ego(t + 1e-6)
+        for field in fields(RigidMotion):
+            np.testing.assert_allclose(getattr(before, field.name), getattr(after, field.name), atol=1e-3)
     t = np.linspace(0, 3 * world.lap_s, 4000)
     for near in t[:: len(t) // 40]:
         before, after = world.states(near - 5e-3), world.states(near + 5e-3)
@@ -62,9 +68,10 @@ def test_a_lap_lasts_two_minutes_and_has_a_stop_and_turns() -> None:
         world = World(load_scenario("town"), seed)
         assert world.lap_s >= 120
         ego = world.ego(np.arange(0, world.lap_s, 0.1))
-        assert np.hypot(ego[:, 3], ego[:, 4]).min() < 1e-6
-        assert np.hypot(ego[:, 3], ego[:, 4]).max() > 6
-        assert np.abs(ego[:, 5]).max() > 0.2
+        speed = np.linalg.norm(ego.velocity, axis=1)
+        assert speed.min() < 1e-6
+        assert speed.max() > 6
+        assert np.abs(ego.rate[:, 2]).max() > 0.2
 
 
 def test_scenes_are_populated_and_seeds_differ() -> None:
@@ -72,7 +79,7 @@ def test_scenes_are_populated_and_seeds_differ() -> None:
     for world in worlds:
         counts = []
         for t in np.linspace(0, world.lap_s, 12):
-            ego, states = world.ego(t)[0], world.states(t)
+            ego, states = world.ego(t).position[0], world.states(t)
             counts.append((np.hypot(states[:, 0] - ego[0], states[:, 1] - ego[1]) < 50).sum())
         assert 5 <= np.median(counts) <= 30
         assert {"car", "pedestrian", "cyclist", "emergency_vehicle"} <= set(world.names)
@@ -84,7 +91,7 @@ def test_the_parts_of_an_object_lie_in_its_box() -> None:
     world = World(load_scenario("town"), 2)
     t = 31.0
     states = world.states(t)
-    parts = world.parts(t, world.ego(t)[0, :2], 500.0)
+    parts = world.parts(t, world.ego(t).position[0], 500.0)
     parts = parts[parts[:, OWNER] >= 0]
     assert set(parts[:, OWNER].astype(int)) == set(range(len(world.names)))
     for row in parts:
