@@ -208,7 +208,9 @@ def demo(
 
 @app.command()
 def sim(
-    scenario: Annotated[str | None, typer.Argument(help="a shipped scenario; default: the rig's")] = None,
+    scenario: Annotated[
+        str | None, typer.Argument(help="a shipped scenario or a .yaml file; default: the rig's")
+    ] = None,
     target: Annotated[Path, typer.Option("--out", "-o", help="the MCAP file to write")] = Path("out/sim.mcap"),
     rig: RigOption = "synthetic",
     seed: Annotated[int | None, typer.Option("--seed", help="of the world; default: the rig's")] = None,
@@ -223,8 +225,7 @@ def sim(
     from sensorfuse.sim.recording import write_simulated_log
 
     world = SimulatedRig(_rig(rig, None), scenario, seed, SIMULATED_EPOCH_NS)
-    if not 0 < duration < 86_400:
-        raise SensorfuseError(f"--duration {duration:g}: expected more than 0 seconds and less than a day")
+    duration_ns = _duration_ns(duration)
     _writable(target, force)
     columns = (TextColumn("simulating"), BarColumn(), TextColumn("{task.fields[rate]:.1f} x real time"))
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
@@ -235,9 +236,45 @@ def sim(
             rate = done_ns / 1e9 / max(time.monotonic() - started, 0.1)
             bar.update(task, completed=done_ns / 1e9, rate=rate)
 
-        counts = write_simulated_log(world, target, round(duration * 1e9), show)
+        counts = write_simulated_log(world, target, duration_ns, show)
     console.print_json(json.dumps(counts))
     console.print(f"log   {target}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def dataset(
+    scenarios: Annotated[
+        list[str] | None, typer.Argument(help="shipped scenarios or .yaml files; default: the rig's")
+    ] = None,
+    folder: Annotated[Path, typer.Option("--out", "-o", help="folder for the logs and their index")] = Path(
+        "out/dataset"
+    ),
+    rig: RigOption = "synthetic",
+    worlds: Annotated[int, typer.Option("--worlds", "-n", help="of each scenario", min=1)] = 10,
+    seed: Annotated[int, typer.Option("--seed", help="of each scenario's first world", min=0)] = 0,
+    duration: Annotated[float, typer.Option("--duration", "-d", help="seconds of each world")] = 10.0,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="worlds made at a time", min=1)] = 1,
+) -> None:
+    """Write many synthetic worlds, a log each, truth beside the data. Stopped and started again, it goes on.
+
+    Example: sensorfuse dataset town town_rain --worlds 50 --duration 20 --jobs 2 --out out/worlds
+    """
+    from sensorfuse.sim.log_dataset import write_dataset
+
+    model = _rig(rig, None)
+    names = scenarios or [model.sim.scenario if model.sim else "town"]
+    wanted = [(name, seed + k) for k in range(worlds) for name in names]
+    files = write_dataset(model, wanted, folder, _duration_ns(duration), SIMULATED_EPOCH_NS, jobs)
+    columns = (TextColumn("worlds"), BarColumn(), TextColumn("{task.completed:.0f} of {task.total:.0f}"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        sizes = [file.stat().st_size for file in bar.track(files, total=len(wanted))]
+    console.print(f"{len(sizes)} logs, {sum(sizes) / 1e6:.0f} MB in {folder}", highlight=False, soft_wrap=True)
+
+
+def _duration_ns(seconds: float) -> int:
+    if not 0 < seconds < 86_400:
+        raise SensorfuseError(f"--duration {seconds:g}: expected more than 0 seconds and less than a day")
+    return round(seconds * 1e9)
 
 
 def _writable(target: Path, force: bool) -> None:

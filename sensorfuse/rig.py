@@ -11,25 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.geometry import Transform
 from sensorfuse.messages import MODALITIES, Modality, StampSemantics
+from sensorfuse.yaml_model import YamlModel, key_fault, parse_model, read_text
 
 Vector3 = tuple[float, float, float]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def _fault(key: str, text: str) -> ValueError:
-    """A fault of one key below the model that finds it; `parse_rig` turns the key into its line."""
-    return ValueError(f"@{key}@{text}")
-
-
-class PoseConfig(_Model):
+class PoseConfig(YamlModel):
     """`T_base_sensor`: `xyz` in metres with one of `rpy_deg` (fixed-axis roll, pitch, yaw) or `quaternion_xyzw`; or
     `matrix`.
     """
@@ -57,7 +49,7 @@ class PoseConfig(_Model):
         return Transform.from_rpy(self.xyz, rpy)
 
 
-class Intrinsics(_Model):
+class Intrinsics(YamlModel):
     """Pinhole camera: pixels, and OpenCV distortion coefficients (`radtan`: k1 k2 p1 p2 [k3]; `equidistant`:
     k1..k4).
     """
@@ -76,17 +68,17 @@ class Intrinsics(_Model):
     @model_validator(mode="after")
     def _plausible(self) -> Intrinsics:
         if not 0.2 <= self.fx / self.width <= 5:
-            raise _fault("fx", f"{self.fx} is not plausible for a {self.width} pixel wide image (0.2 to 5 widths)")
+            raise key_fault("fx", f"{self.fx} is not plausible for a {self.width} pixel wide image (0.2 to 5 widths)")
         counts = {"none": (0,), "radtan": (4, 5), "equidistant": (4,)}[self.distortion_model]
         if len(self.distortion) not in counts:
-            raise _fault(
+            raise key_fault(
                 "distortion",
                 f"distortion_model {self.distortion_model} takes {' or '.join(map(str, counts))} coefficients",
             )
         return self
 
 
-class LidarConfig(_Model):
+class LidarConfig(YamlModel):
     """Spinning LiDAR: rings from `elevation_deg` low to high, `columns` per turn, clockwise or not is the driver's
     matter.
     """
@@ -98,7 +90,7 @@ class LidarConfig(_Model):
     range_noise_m: Annotated[float, Field(ge=0)] = 0.02
 
 
-class RadarConfig(_Model):
+class RadarConfig(YamlModel):
     """`detections`: a list of peaks with Doppler. `polar`: a scanning radar's power image."""
 
     kind: Literal["detections", "polar"] = "detections"
@@ -109,7 +101,7 @@ class RadarConfig(_Model):
     doppler_noise_mps: Annotated[float, Field(ge=0)] = 0.1
 
 
-class ImuConfig(_Model):
+class ImuConfig(YamlModel):
     """Continuous-time noise (per sqrt(Hz)) and what one message holds."""
 
     samples_per_message: Annotated[int, Field(ge=1, le=4000)] = 10
@@ -121,7 +113,7 @@ class ImuConfig(_Model):
     accel_range_mps2: Annotated[float, Field(gt=0)] = 157.0
 
 
-class AudioConfig(_Model):
+class AudioConfig(YamlModel):
     """Microphone array: positions in the sensor frame, metres; `rate_hz` of the sensor is the block rate."""
 
     sample_rate_hz: Annotated[int, Field(ge=1000, le=192000)] = 16000
@@ -136,7 +128,7 @@ class AudioConfig(_Model):
 MAX_RATE_HZ: dict[Modality, float] = {"camera": 1000, "lidar": 200, "radar": 200, "imu": 20000, "audio": 2000}
 
 
-class SensorConfig(_Model):
+class SensorConfig(YamlModel):
     """One device.
 
     `rate_hz` is the rate of measurements (for an IMU, of its samples; a message holds `imu.samples_per_message`; for
@@ -165,7 +157,7 @@ class SensorConfig(_Model):
     @model_validator(mode="after")
     def _consistent(self) -> SensorConfig:
         if self.rate_hz > MAX_RATE_HZ[self.modality]:
-            raise _fault(
+            raise key_fault(
                 "rate_hz",
                 f"{self.rate_hz:g} Hz is impossible for {self.modality} (at most {MAX_RATE_HZ[self.modality]:g})",
             )
@@ -174,7 +166,7 @@ class SensorConfig(_Model):
         for name in MODALITIES:
             block = "intrinsics" if name == "camera" else name
             if name != self.modality and getattr(self, block) is not None:
-                raise _fault(block, f"a {self.modality} takes no {block!r} block")
+                raise key_fault(block, f"a {self.modality} takes no {block!r} block")
         return self
 
     @property
@@ -197,7 +189,7 @@ class SensorConfig(_Model):
         return round(self.offset_s * 1e9)
 
 
-class FusionConfig(_Model):
+class FusionConfig(YamlModel):
     """Ticks come at `rate_hz` from the clock. A tick waits at most `deadline_ms` after its reference time."""
 
     rate_hz: Annotated[float, Field(gt=0, le=200)] = 10.0
@@ -226,7 +218,7 @@ class FusionConfig(_Model):
         return round(self.deadline_ms * 1e6)
 
 
-class EndpointConfig(_Model):
+class EndpointConfig(YamlModel):
     """Where processes meet. Default: `ipc://` sockets in a folder of this user's. `tcp://` is for loopback only."""
 
     base: str = "ipc"
@@ -245,20 +237,25 @@ class EndpointConfig(_Model):
         )
 
 
-class RecordingConfig(_Model):
+class RecordingConfig(YamlModel):
     compression: Literal["zstd", "lz4", "none"] = "zstd"
     chunk_mb: Annotated[float, Field(gt=0, le=64)] = 1.0
     inputs: bool = False  # record the sensors' data beside the fused frames
 
 
-class SimConfig(_Model):
-    """Which synthetic world feeds the sensors when no log does."""
+def is_scenario_file(scenario: str) -> bool:
+    """Whether a scenario is given as a file of the user's, not as the name of a shipped one."""
+    return scenario.endswith((".yaml", ".yml"))
+
+
+class SimConfig(YamlModel):
+    """Which synthetic world feeds the sensors when no log does. A scenario file is found from the rig file's folder."""
 
     scenario: str = "town"
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-class Rig(_Model):
+class Rig(YamlModel):
     """A robot. `sensors` maps a name to a device; the order of `sensors` is the order of streams everywhere."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
@@ -278,30 +275,30 @@ class Rig(_Model):
         streams: dict[str, str] = {}
         for name, sensor in self.sensors.items():
             if not name.replace("_", "").isalnum() or not name.islower():
-                raise _fault(f"sensors.{name}", f"sensor name {name!r}: use lower-case letters, digits and _")
+                raise key_fault(f"sensors.{name}", f"sensor name {name!r}: use lower-case letters, digits and _")
             if (
                 sensor.frame == self.base_frame
                 and sensor.T_base_sensor.transform().matrix().tolist() != Transform.identity().matrix().tolist()
             ):
-                raise _fault(
+                raise key_fault(
                     f"sensors.{name}.frame",
                     f"frame {sensor.frame!r} is the base frame, so T_base_sensor must be the identity",
                 )
             other = frames.setdefault(sensor.frame, name)
             if other != name and self.sensors[other].T_base_sensor != sensor.T_base_sensor:
-                raise _fault(
+                raise key_fault(
                     f"sensors.{name}.frame",
                     f"sensors {other} and {name} share the frame {sensor.frame!r} but differ in T_base_sensor",
                 )
             stream = sensor.log_stream or name
             if streams.setdefault(stream, name) != name:
-                raise _fault(
+                raise key_fault(
                     f"sensors.{name}.log_stream",
                     f"sensors {streams[stream]} and {name} both read the log stream {stream!r}",
                 )
         unserved = [m for m in self.fusion.modalities if all(s.modality != m for s in self.sensors.values())]
         if unserved:
-            raise _fault("fusion.modalities", f"names {', '.join(unserved)}, which no sensor of this rig has")
+            raise key_fault("fusion.modalities", f"names {', '.join(unserved)}, which no sensor of this rig has")
         return self
 
     def streams(self) -> list[str]:
@@ -331,77 +328,13 @@ class Rig(_Model):
         return Rig.model_validate(data)
 
 
-# ---- reading YAML with line numbers
-# ------------------------------------------------------------------------------------
-
-
-class _Duplicate(Exception):
-    def __init__(self, key: str, line: int) -> None:
-        super().__init__(key)
-        self.key, self.line = key, line
-
-
-def _index_lines(node: yaml.Node, path: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int]) -> None:
-    """Remember the 1-based line of every key path; refuse a mapping that has a key twice."""
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise _Duplicate(".".join(map(str, (*path, key.value))), key.start_mark.line + 1)
-            seen.add(key.value)
-            lines[(*path, key.value)] = key.start_mark.line + 1
-            _index_lines(value, (*path, key.value), lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for i, value in enumerate(node.value):
-            _index_lines(value, (*path, i), lines)
-
-
-def _line_of(loc: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int]) -> int:
-    while loc and loc not in lines:
-        loc = loc[:-1]
-    return lines.get(loc, 1)
-
-
 def parse_rig(text: str, source: str = "rig") -> Rig:
     """Read a rig from YAML text; `source` names it in errors.
 
     Raises:
         SensorfuseError: with `source:line: key: what is wrong` for each fault.
     """
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines: dict[tuple[str | int, ...], int] = {}
-        if node is not None:
-            _index_lines(node, (), lines)
-        data = yaml.safe_load(text)
-    except _Duplicate as twin:
-        raise SensorfuseError(
-            f"{source}:{twin.line}: {twin.key}: this name stands here twice; give each its own"
-        ) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{source}:{mark.line + 1}" if mark else source
-        raise SensorfuseError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
-    if not isinstance(data, dict):
-        raise SensorfuseError(
-            f"{source}: a rig file is a mapping with `name` and `sensors`; this holds {type(data).__name__}"
-        )
-    try:
-        return Rig.model_validate(data)
-    except ValidationError as error:
-        faults = []
-        for fault in error.errors():
-            loc = tuple(fault["loc"])
-            text_ = fault["msg"].removeprefix("Value error, ")
-            if text_.startswith("@"):
-                _, below, text_ = text_.split("@", 2)
-                loc += tuple(below.split("."))
-            key = ".".join(map(str, loc)) or "rig"
-            if fault["type"] == "extra_forbidden":
-                text_ = "unknown key"
-            faults.append(f"{source}:{_line_of(loc, lines)}: {key}: {text_}")
-        raise SensorfuseError("\n".join(faults)) from None
+    return parse_model(Rig, text, source, "rig")
 
 
 def load_rig(path: str | Path) -> Rig:
@@ -413,13 +346,12 @@ def load_rig(path: str | Path) -> Rig:
     file = Path(path)
     if not file.exists() and file.suffix == "" and len(file.parts) == 1:
         return shipped_rig(str(path))
-    try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise SensorfuseError(f"{file}: no such rig file; shipped rigs: {', '.join(shipped_rigs())}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SensorfuseError(f"{file}: cannot be read as a rig file: {error}") from None
-    return parse_rig(text, str(file))
+    text = read_text(file, "rig", f"shipped rigs: {', '.join(shipped_rigs())}")
+    rig = parse_rig(text, str(file))
+    if rig.sim is not None and is_scenario_file(rig.sim.scenario):
+        sim = rig.sim.model_copy(update={"scenario": str(file.resolve().parent / rig.sim.scenario)})
+        rig = rig.model_copy(update={"sim": sim})
+    return rig
 
 
 def shipped_rigs() -> list[str]:

@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from sensorfuse.fusion.warp import planar_motion
 from sensorfuse.messages import MODALITIES, SOUND_CLASSES, Modality, Sample, StreamTick, Tick, Truth
 from sensorfuse.rig import Rig, shipped_rig
 from sensorfuse.sim import SimulatedRig
+from sensorfuse.sim.worlds import make_worlds, world_file
 
 WINDOW = 2
 """Messages of IMU and audio that make one example's window."""
@@ -34,6 +36,7 @@ STALE_CHANCE = 0.2
 TWIST_NOISE = np.array([0.3, 0.1, 0.05, 0.005, 0.005, 0.01])
 """One sigma of what is added to the true twist that moves the maps: m/s and rad/s."""
 MIN_ECHOES = 3
+SUFFIX = ".npz"
 
 
 def event_ns(sample: Sample, rig: Rig) -> int:
@@ -139,12 +142,10 @@ class Shard:
     def write(self, path: Path) -> None:
         ragged = ("class_id", "center", "size", "yaw", "velocity", "visible")
         arrays = {n: np.concatenate(v) if n in ragged else np.stack(v) for n, v in self.rows.items()}
-        partial = path.with_suffix(".partial.npz")
-        np.savez(partial, lift=self.lift, **arrays)  # type: ignore[arg-type]
-        partial.rename(path)
+        np.savez(path, lift=self.lift, **arrays)  # type: ignore[arg-type]
 
 
-def make_shard(rig: Rig, scenario: str, seed: int, ticks: int, path: Path) -> None:
+def make_shard(rig: Rig, ticks: int, scenario: str, seed: int, path: Path) -> None:
     """Simulate one world and write `ticks` of it. The shard depends on nothing but the arguments."""
     world = SimulatedRig(rig, scenario=scenario, seed=seed)
     sampler = Sampler(world, rig)
@@ -190,27 +191,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--held-out", type=int, default=4, help="of them, per scenario")
     parser.add_argument("--ticks", type=int, default=40, help="per world")
     parser.add_argument("--seed", type=int, default=1000, help="of the first world")
+    parser.add_argument("--jobs", type=int, default=1, help="worlds made at a time")
     given = parser.parse_args(arguments)
     rig = shipped_rig(given.rig)
     scenarios = given.scenario or [rig.sim.scenario if rig.sim else "town"]
-    given.out.mkdir(parents=True, exist_ok=True)
     worlds = [(s, given.seed + k) for k in range(given.worlds) for s in scenarios]
+    first_held_out = given.seed + given.worlds - given.held_out
     index: dict[str, Any] = {
         "rig": rig.name,
         "scenarios": scenarios,
         "seeds": [given.seed, given.seed + given.worlds - 1],
         "ticks_per_world": given.ticks,
-        "training": [],
-        "held_out": [],
+        "training": [world_file(given.out, s, k, SUFFIX).name for s, k in worlds if k < first_held_out],
+        "held_out": [world_file(given.out, s, k, SUFFIX).name for s, k in worlds if k >= first_held_out],
     }
     started = time.monotonic()
-    for n, (scenario, seed) in enumerate(worlds):
-        name = f"{scenario}_{seed}.npz"
-        if not (given.out / name).exists():
-            make_shard(rig, scenario, seed, given.ticks, given.out / name)
-        index["training" if seed < given.seed + given.worlds - given.held_out else "held_out"].append(name)
-        left = (time.monotonic() - started) / (n + 1) * (len(worlds) - n - 1)
-        print(f"\rworld {n + 1}/{len(worlds)}, {left / 60:.1f} min left ", end="", file=sys.stderr, flush=True)
+    shards = make_worlds(partial(make_shard, rig, given.ticks), worlds, given.out, SUFFIX, given.jobs)
+    for n, _ in enumerate(shards, 1):
+        left = (time.monotonic() - started) / n * (len(worlds) - n)
+        print(f"\rworld {n}/{len(worlds)}, {left / 60:.1f} min left ", end="", file=sys.stderr, flush=True)
     (given.out / "index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     print(file=sys.stderr)
 

@@ -5,23 +5,21 @@ module.
 from __future__ import annotations
 
 from importlib import resources
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.rig import is_scenario_file
+from sensorfuse.yaml_model import YamlModel, parse_model, read_text
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=400)]
 Positive = Annotated[float, Field(gt=0)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class RoadConfig(_Model):
+class RoadConfig(YamlModel):
     """A closed road with corners. Ranges are (low, high), drawn by the seed."""
 
     corners: tuple[int, int] = (5, 8)
@@ -35,9 +33,22 @@ class RoadConfig(_Model):
     stop_s: tuple[float, float] = (5.0, 8.0)
     slow_places: Annotated[int, Field(ge=0, le=10)] = 3
     urban: bool = True  # pavements and houses; else hard shoulders, guard rails and trees
+    crossings: Annotated[int, Field(ge=0, le=4)] = 0  # side roads with traffic lights and zebra crossings
+    bumps: Annotated[int, Field(ge=0, le=20)] = 0  # speed bumps per lap
+    roughness_mm: Annotated[float, Field(ge=0, le=30)] = 0.0  # standard deviation of the surface's height
 
 
-class TrafficConfig(_Model):
+class EgoConfig(YamlModel):
+    """What carries the sensors. A `car` follows its lane, on springs if `suspension`; `handheld` is carried along the
+    pavement by somebody who walks; a `drone` flies `height_m` above the road.
+    """
+
+    kind: Literal["car", "handheld", "drone"] = "car"
+    suspension: bool = False
+    height_m: tuple[float, float] = (6.0, 14.0)
+
+
+class TrafficConfig(YamlModel):
     """How many of each, per lap or per 100 m of road."""
 
     platoon: tuple[int, int] = (4, 8)  # in the ego lane, ahead and behind
@@ -50,12 +61,14 @@ class TrafficConfig(_Model):
     horn_period_s: Positive = 60.0  # each vehicle honks about once in this time
 
 
-class WeatherConfig(_Model):
+class WeatherConfig(YamlModel):
     """`visibility_m` is the meteorological visibility; `daylight` 1 is noon, 0 is night."""
 
     visibility_m: Positive = 8000.0
     rain_mmph: Annotated[float, Field(ge=0, le=100)] = 0.0
     daylight: Share = 1.0
+    sun_elevation_deg: Annotated[float, Field(ge=-10, le=90)] = 35.0
+    sun_azimuth_deg: Annotated[float, Field(ge=-360, le=360)] = 130.0  # from the world's x axis, counter-clockwise
     wind_mps: Annotated[float, Field(ge=0, le=40)] = 2.0
 
     @property
@@ -64,8 +77,9 @@ class WeatherConfig(_Model):
         return 3.912 / self.visibility_m + 1.076 / 4343.0 * self.rain_mmph**0.67
 
 
-class Scenario(_Model):
+class Scenario(YamlModel):
     description: str = ""
+    ego: EgoConfig = EgoConfig()
     road: RoadConfig = RoadConfig()
     traffic: TrafficConfig = TrafficConfig()
     weather: WeatherConfig = WeatherConfig()
@@ -78,16 +92,15 @@ def scenarios() -> tuple[str, ...]:
 
 
 def load_scenario(name: str) -> Scenario:
-    """A shipped scenario by name.
+    """A shipped scenario by name, or a scenario file (`.yaml`) by its path.
 
     Raises:
-        SensorfuseError: there is no such scenario.
+        SensorfuseError: there is no such scenario, or a fault in the file (with its line).
     """
+    known = f"shipped scenarios: {', '.join(scenarios())}"
+    if is_scenario_file(name):
+        return parse_model(Scenario, read_text(Path(name), "scenario", known), name, "scenario")
     if name not in scenarios():
-        raise SensorfuseError(f"sim.scenario: no scenario is called {name!r}; there are {', '.join(scenarios())}")
+        raise SensorfuseError(f"no scenario is called {name!r}; give a .yaml file, or one of the {known}")
     text = (resources.files("sensorfuse.sim") / f"{name}.yaml").read_text(encoding="utf-8")
-    try:
-        return Scenario.model_validate(yaml.safe_load(text) or {})
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise SensorfuseError(f"scenario {name}: {faults}") from None
+    return parse_model(Scenario, text, f"{name}.yaml", "scenario")
