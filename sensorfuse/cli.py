@@ -271,6 +271,34 @@ def dataset(
     console.print(f"{len(sizes)} logs, {sum(sizes) / 1e6:.0f} MB in {folder}", highlight=False, soft_wrap=True)
 
 
+@app.command()
+def sheet(
+    scenarios: Annotated[
+        list[str] | None, typer.Argument(help="shipped scenarios or .yaml files; default: all shipped")
+    ] = None,
+    target: Annotated[Path, typer.Option("--out", "-o", help="the picture to write, .png or .jpg")] = Path(
+        "out/scenarios.jpg"
+    ),
+    rig: RigOption = "synthetic",
+    seed: Annotated[int, typer.Option("--seed", help="of each world", min=0)] = 6,
+    at: Annotated[float, typer.Option("--at", help="seconds from the scenario's beginning", min=0)] = 20.0,
+) -> None:
+    """Draw what every sensor of a rig gives in each scenario: one row per scenario, one column per sensor.
+
+    Example: sensorfuse sheet town town_fog --at 35 --out out/scenarios.png
+    """
+    from sensorfuse.report.contact_sheet import contact_sheet
+    from sensorfuse.report.palette import jpeg_bytes, png_bytes
+    from sensorfuse.sim.scenario import scenarios as shipped
+
+    if target.suffix not in (".png", ".jpg", ".jpeg"):
+        raise SensorfuseError(f"--out {target}: expected a file that ends in .png or .jpg")
+    _prepare(target.parent)
+    figure = contact_sheet(_rig(rig, None), scenarios or list(shipped()), seed, at)
+    target.write_bytes(png_bytes(figure, 100) if target.suffix == ".png" else jpeg_bytes(figure, 100))
+    console.print(f"picture   {target}", highlight=False, soft_wrap=True)
+
+
 def _duration_ns(seconds: float) -> int:
     if not 0 < seconds < 86_400:
         raise SensorfuseError(f"--duration {seconds:g}: expected more than 0 seconds and less than a day")

@@ -113,3 +113,20 @@ def test_a_synthetic_log_and_what_is_refused(tmp_path: Path) -> None:
     refused(sensorfuse("sim", "moon", "--out", target, "--force"), "no scenario is called 'moon'", "town_rain")
     refused(sensorfuse("sim", "--duration", "-1", "--out", target, "--force"), "--duration -1: expected more than 0")
     refused(sensorfuse("run", "kitti"), "no `sim` block", "sensorfuse replay LOG --rig kitti")
+
+
+def test_a_data_set_is_made_and_goes_on(tmp_path: Path) -> None:
+    folder = str(tmp_path / "worlds")
+    done = sensorfuse("dataset", "town", "--worlds", "2", "--duration", "0.2", "--jobs", "2", "--out", folder)
+    assert "2 logs" in done.stdout, done.stderr
+    done = sensorfuse("dataset", "town", "--worlds", "3", "--duration", "0.2", "--out", folder)
+    assert "3 logs" in done.stdout, done.stderr
+    refused(sensorfuse("dataset", "town", "--duration", "9", "--out", folder), "another duration_s", "another folder")
+
+
+def test_a_contact_sheet_is_drawn(tmp_path: Path) -> None:
+    picture = tmp_path / "sheet.png"
+    done = sensorfuse("sheet", "town_fog", "--at", "1", "--out", str(picture))
+    assert done.returncode == 0, done.stderr
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    refused(sensorfuse("sheet", "--out", str(tmp_path / "sheet.gif")), "expected a file that ends in .png or .jpg")
