@@ -77,6 +77,7 @@ def write_dataset(
     settings = _settings(rig, list(dict.fromkeys(s for s, _ in worlds)), duration_ns, epoch_ns)
     folder.mkdir(parents=True, exist_ok=True)
     index = _index_for(folder, settings)
+    _write_index(folder, index)  # before the first log: whoever goes on must know what these are
     by_file = {world_file(folder, s, seed, SUFFIX): (s, seed) for s, seed in worlds}
     make = partial(_write_world, rig, duration_ns, epoch_ns)
     for file in make_worlds(make, worlds, folder, SUFFIX, jobs):

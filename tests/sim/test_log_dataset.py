@@ -52,6 +52,16 @@ def test_it_goes_on_and_takes_more_worlds_but_no_other_request(small_rig: Rig, f
         list(write_dataset(small_rig.with_fusion(rate_hz=5.0), WORLDS, folder, HALF_A_SECOND, EPOCH_NS))
 
 
+def test_what_was_stopped_before_its_first_world_was_told_of_goes_on(small_rig: Rig, tmp_path: Path) -> None:
+    started = write_dataset(small_rig, WORLDS, tmp_path, HALF_A_SECOND // 5, EPOCH_NS)
+    next(started)
+    index = json.loads((tmp_path / "index.json").read_text())
+    index["worlds"] = {}
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    assert len(list(write_dataset(small_rig, WORLDS, tmp_path, HALF_A_SECOND // 5, EPOCH_NS))) == 2
+    assert len(json.loads((tmp_path / "index.json").read_text())["worlds"]) == 2
+
+
 def test_a_scenario_file_that_changed_is_refused(small_rig: Rig, tmp_path: Path) -> None:
     mine, out = tmp_path / "mine.yaml", tmp_path / "out"
     mine.write_text("description: first\n")
