@@ -1,15 +1,18 @@
 """From a sensor's stamps to the reference clock, and the quarantine for stamps that cannot be.
 
-The map is `event = stamp + offset`. The offset is the rig's known one until the device's clock jumps for good: after
-`CONSISTENT` stamps in a row that agree with each other but not with the map, the map is re-anchored on the receive
-time and the typical delay, a new *epoch*. A single odd stamp never moves anything.
+The map is `event = stamp + offset`. It begins with the rig's known offset. From then on the clock model follows the
+device's drift against the host; what it cannot see, the least delay from event to receipt, is taken to stay what it was
+when the offset was known. When the device's clock jumps for good, the map is re-anchored by that least delay: a new
+*epoch*. A single odd stamp never moves anything.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
-CONSISTENT = 5
+from sensorfuse.align.clock_model import CONSISTENT, JUMP_NS, SETTLED_NS, WINDOW_NS, ClockModel
+
 MAX_AHEAD_NS = 2_000_000_000
 MAX_BACK_NS = 1_000_000_000
 
@@ -28,49 +31,80 @@ class ClockReading:
 class StreamClock:
     """One stream's map. `period_ns` is the nominal time between messages.
 
-    The known offset and its sigma come from the rig.
+    `offset_ns` and `sigma_ns` are the rig's: what was known of the clock before the first message.
     """
 
     period_ns: int
     offset_ns: int = 0
     sigma_ns: int = 0
     epoch: int = 0
-    _delay_ns: int = 0  # typical recv - event
-    _last_ns: int | None = None  # last accepted event
-    _odd: list[int] = field(default_factory=list)  # stamps of the current run of disbelieved ones
+    model: ClockModel = field(default_factory=ClockModel)
+    _least_delay_ns: int = 0
+    _first_ns: int | None = None  # stamp of the first message, while the least delay is being learned from the offset
+    _newest_ns: int | None = None  # newest accepted event
+    _odd: list[tuple[int, int]] = field(default_factory=list)  # the current run of disbelieved (stamp, receive time)
 
     def read(self, stamp_ns: int, recv_ns: int, now_ns: int) -> ClockReading | None:
         """Map a stamp, or None when it is quarantined.
 
         A stamp is disbelieved when it is negative, lies further ahead of `now_ns` than the larger of 2 s and 10
-        periods, or more than 1 s behind the newest event of its stream while its receive time did not go back as
-        well.
+        periods, more than 1 s behind the newest event of its stream while its receive time did not go back as well, or
+        when it says that it was received 0.25 s before it can have been.
         """
         if stamp_ns < 0:
             return None
-        event = stamp_ns + self.offset_ns
+        offset = self._offset(stamp_ns)
+        event = stamp_ns + offset
         ahead = event - max(now_ns, recv_ns)
-        back = self._last_ns - event if self._last_ns is not None else 0
-        late_by = recv_ns - event - self._delay_ns
-        if ahead <= max(MAX_AHEAD_NS, 10 * self.period_ns) and not (back > MAX_BACK_NS and late_by > MAX_BACK_NS):
+        back = self._newest_ns - event if self._newest_ns is not None else 0
+        late_by = recv_ns - event - self._least_delay_ns
+        if ahead > max(MAX_AHEAD_NS, 10 * self.period_ns) or (back > MAX_BACK_NS and late_by > MAX_BACK_NS):
+            return self._doubt(stamp_ns, recv_ns)
+        self._odd.clear()
+        resets = self.model.resets
+        state = self.model.push(stamp_ns, recv_ns).state
+        if state == "suspect" and late_by < -JUMP_NS:
+            return None
+        if self.model.resets != resets:
+            self._new_epoch()
+        elif self._first_ns is None and self.epoch == 0 and self._newest_ns is None:
+            self._first_ns = stamp_ns
+        if self._first_ns is not None:
+            self._least_delay_ns = self.model.offset_ns(self._first_ns) - self.offset_ns
+            if stamp_ns - self._first_ns > WINDOW_NS:
+                self._first_ns = None
+        return self._reading(stamp_ns)
+
+    def _offset(self, stamp_ns: int) -> int:
+        if self._newest_ns is None and self.epoch == 0:
+            return self.offset_ns
+        return self.model.offset_ns(stamp_ns) - self._least_delay_ns
+
+    def _doubt(self, stamp_ns: int, recv_ns: int) -> ClockReading | None:
+        """Remember a stamp that cannot be; believe it when enough of them agree with each other."""
+        if self._odd and not 0 < stamp_ns - self._odd[-1][0] <= max(MAX_BACK_NS, 10 * self.period_ns):
             self._odd.clear()
-            self._accept(event, recv_ns)
-            return ClockReading(event, self.sigma_ns, self.offset_ns, self.epoch)
-        if self._odd and not 0 < stamp_ns - self._odd[-1] <= max(MAX_BACK_NS, 10 * self.period_ns):
-            self._odd.clear()
-        self._odd.append(stamp_ns)
+        self._odd.append((stamp_ns, recv_ns))
         if len(self._odd) < CONSISTENT:
             return None
+        self.model.restart(self._odd)
         self._odd.clear()
-        self.offset_ns = recv_ns - self._delay_ns - stamp_ns
-        self.sigma_ns = max(self.sigma_ns, self.period_ns // 2)  # the new offset is known to the delay's jitter at best
-        self.epoch += 1
-        self._last_ns = None
-        event = stamp_ns + self.offset_ns
-        self._accept(event, recv_ns)
-        return ClockReading(event, self.sigma_ns, self.offset_ns, self.epoch)
+        self._new_epoch()
+        return self._reading(stamp_ns)
 
-    def _accept(self, event_ns: int, recv_ns: int) -> None:
-        delay = recv_ns - event_ns
-        self._delay_ns = delay if self._last_ns is None else self._delay_ns + (delay - self._delay_ns) // 16
-        self._last_ns = event_ns if self._last_ns is None else max(self._last_ns, event_ns)
+    def _new_epoch(self) -> None:
+        self.epoch += 1
+        self._first_ns = self._newest_ns = None
+
+    def _reading(self, stamp_ns: int) -> ClockReading:
+        offset = self._offset(stamp_ns)
+        event = stamp_ns + offset
+        self._newest_ns = event if self._newest_ns is None else max(self._newest_ns, event)
+        return ClockReading(event, self._sigma(stamp_ns), offset, self.epoch)
+
+    def _sigma(self, stamp_ns: int) -> int:
+        """The known offset's, and the model's: of the drift since the offset was known, so at first a share of it."""
+        share = 1.0
+        if self._first_ns is not None:
+            share = min(1.0, max(0.0, (stamp_ns - self._first_ns) / SETTLED_NS))
+        return round(math.hypot(self.sigma_ns, share * self.model.sigma_ns(stamp_ns)))

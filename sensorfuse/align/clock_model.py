@@ -1,0 +1,207 @@
+"""A device's clock against the host's, from one-way stamps alone.
+
+A message stamped `d` by the device is received at `r = h(d) + delay`, where `h` is the device's clock on the host's and
+the delay is never less than a minimum. So the points `(d, r - d)` lie on or above a line: skew is its slope, and the
+line is found as an edge of the lower convex hull of the points (Zhang, Liu and Xia, "Clock synchronization algorithms
+for network measurements", INFOCOM 2002). Here the hull is taken over the minima of one-second blocks of the last
+minute, so that it follows a clock whose skew wanders and forgets what was before a jump.
+
+The minimum delay itself cannot be seen from one side: the line is the clock plus that constant.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+BLOCK_NS = 1_000_000_000
+WINDOW_BLOCKS = 60
+WINDOW_NS = WINDOW_BLOCKS * BLOCK_NS
+SETTLED_NS = 10_000_000_000  # with less than this, the slope leans on what it was before
+MAX_SKEW = 300e-6
+JUMP_NS = 250_000_000
+AGREE_NS = 50_000_000
+CONSISTENT = 5
+RECENT_BLOCKS = 10  # of which the spread of minima tells the line's sigma
+FIRST_SIGMA_NS = 1_000_000.0
+WANDER = 1e-6  # by how much skew may change while nothing is heard
+
+ClockState = Literal["learning", "locked", "suspect"]
+
+
+@dataclass(frozen=True)
+class ClockEstimate:
+    """A stamp on the host's clock, later by the unseen minimum delay, and one sigma of it."""
+
+    host_ns: int
+    sigma_ns: int
+    state: ClockState
+
+
+@dataclass(frozen=True)
+class _Line:
+    """`offset(d) = offset_ns + skew * (d - at_ns)`."""
+
+    at_ns: int
+    offset_ns: float
+    skew: float
+
+    def offset(self, stamp_ns: int) -> float:
+        return self.offset_ns + self.skew * (stamp_ns - self.at_ns)
+
+
+def _lower_hull(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The lower convex hull of points in order of their first coordinate (Andrew's monotone chain, 1979)."""
+    hull: list[tuple[int, int]] = []
+    for p in points:
+        while len(hull) >= 2:
+            (x0, y0), (x1, y1) = hull[-2], hull[-1]
+            if (y1 - y0) * (p[0] - x0) < (p[1] - y0) * (x1 - x0):
+                break
+            hull.pop()
+        hull.append(p)
+    return hull
+
+
+class ClockModel:
+    """One device's clock. Feed it every message; all times are integer nanoseconds.
+
+    `resets` counts how often the device's or the host's clock jumped; `skew` is seconds per second by which the host's
+    clock runs faster than the device's.
+    """
+
+    def __init__(self) -> None:
+        self.resets = 0
+        self._base_ns = 0  # what offsets below are over: floats would not hold nanoseconds of an epoch
+        self._blocks: deque[tuple[int, int]] = deque(maxlen=WINDOW_BLOCKS)  # (stamp, offset) of each block's least
+        self._block_end_ns = 0
+        self._line: _Line | None = None
+        self._first_ns = 0
+        self._odd: list[int] = []
+        self._last_ns: int | None = None
+        self._sigma_ns = FIRST_SIGMA_NS
+
+    @property
+    def skew(self) -> float:
+        return self._line.skew if self._line is not None else 0.0
+
+    def offset_ns(self, stamp_ns: int) -> int:
+        """Host less device at a stamp, with the minimum delay; 0 before the first message."""
+        return self._base_ns + round(self._line.offset(stamp_ns)) if self._line is not None else 0
+
+    def sigma_ns(self, stamp_ns: int) -> int:
+        """One sigma of `offset_ns`; it grows with the time since the last message."""
+        away = abs(stamp_ns - self._last_ns) if self._last_ns is not None else 0
+        return round(self._sigma_ns + WANDER * away)
+
+    def push(self, stamp_ns: int, recv_ns: int) -> ClockEstimate:
+        """Take a message in and give its stamp on the host's clock.
+
+        A stamp that is far from the line changes nothing and is `suspect`, until `CONSISTENT` in a row agree: then the
+        clock has jumped and the model starts anew from there.
+        """
+        offset = recv_ns - stamp_ns
+        if self._line is None:
+            self._begin(stamp_ns, offset, 0.0)
+        elif self._disbelieved(stamp_ns, offset):
+            return ClockEstimate(stamp_ns + self.offset_ns(stamp_ns), self.sigma_ns(stamp_ns), "suspect")
+        else:
+            self._take(stamp_ns, offset - self._base_ns)
+        self._last_ns = stamp_ns
+        settled = stamp_ns - self._first_ns >= SETTLED_NS
+        host_ns = stamp_ns + self.offset_ns(stamp_ns)
+        return ClockEstimate(host_ns, self.sigma_ns(stamp_ns), "locked" if settled else "learning")
+
+    def restart(self, messages: Sequence[tuple[int, int]]) -> None:
+        """Begin anew after a jump that the caller has seen, from messages (stamp, receive time) that agree. The skew
+        stays what it was until it is known better.
+        """
+        self._begin(messages[-1][0], min(r - d for d, r in messages), self.skew)
+        self.resets += 1
+
+    def _begin(self, stamp_ns: int, offset: int, skew: float) -> None:
+        self._base_ns = offset
+        self._blocks.clear()
+        self._blocks.append((stamp_ns, 0))
+        self._block_end_ns = stamp_ns + BLOCK_NS
+        self._first_ns = self._last_ns = stamp_ns
+        self._line = _Line(stamp_ns, 0.0, skew)
+        self._sigma_ns = FIRST_SIGMA_NS
+        self._odd.clear()
+
+    def _disbelieved(self, stamp_ns: int, offset: int) -> bool:
+        """Whether a stamp is too far from the line to be taken; begins anew when enough of them agree."""
+        if abs(offset - self.offset_ns(stamp_ns)) <= JUMP_NS:
+            self._odd.clear()
+            return False
+        if self._odd and abs(offset - self._odd[-1]) > AGREE_NS:
+            self._odd.clear()  # messages held back and let go all at once come nearer to the line one by one
+        self._odd.append(offset)
+        if len(self._odd) < CONSISTENT:
+            return True
+        self._begin(stamp_ns, min(self._odd), self.skew)
+        self.resets += 1
+        return False
+
+    def _take(self, stamp_ns: int, offset: int) -> None:
+        last = self._blocks[-1]
+        if stamp_ns >= self._block_end_ns:
+            self._block_end_ns = stamp_ns - (stamp_ns - self._block_end_ns) % BLOCK_NS + BLOCK_NS
+            self._blocks.append((stamp_ns, offset))
+        elif offset < last[1] and (len(self._blocks) < 2 or stamp_ns > self._blocks[-2][0]):
+            self._blocks[-1] = (stamp_ns, offset)
+        else:
+            return
+        self._fit()
+
+    def _fit(self) -> None:
+        """The hull's edge over the middle of the window gives the slope; a feasible support line of that slope, the
+        offset.
+        """
+        assert self._line is not None
+        points = list(self._blocks)
+        first, last = points[0], points[-1]
+        hull = _lower_hull(points)
+        skew = self._line.skew
+        if len(hull) >= 2:
+            middle = (first[0] + last[0]) / 2
+            i = next(k for k in range(1, len(hull)) if hull[k][0] >= middle)
+            (x0, y0), (x1, y1) = hull[i - 1], hull[i]
+            slope = min(max((y1 - y0) / (x1 - x0), -MAX_SKEW), MAX_SKEW)
+            trust = min(1.0, (last[0] - first[0]) / SETTLED_NS) ** 2
+            skew += trust * (slope - skew)
+        support = min(hull, key=lambda p: p[1] - skew * (p[0] - last[0]))
+        self._line = _Line(last[0], support[1] - skew * (support[0] - last[0]), skew)
+        recent = points[-1 - RECENT_BLOCKS : -1]
+        if len(recent) >= 3:
+            over = [p[1] - self._line.offset(p[0]) for p in recent]
+            mean = sum(over) / len(over)
+            spread = (sum((v - mean) ** 2 for v in over) / (len(over) - 1)) ** 0.5
+            self._sigma_ns = max(spread / len(over) ** 0.5, 1.0)
+
+
+class Counter:
+    """A device counter that wraps, as time: ticks modulo `2 ** bits`, of `tick_ns` each.
+
+    A wrap is told from a message out of order or a reset by the time of receipt, so neither adds a whole turn.
+    """
+
+    def __init__(self, bits: int, tick_ns: float = 1.0) -> None:
+        self._turn = 1 << bits
+        self._tick_ns = tick_ns
+        self._last: tuple[int, int] | None = None  # unwrapped ticks, receive time
+
+    def unwrap_ns(self, ticks: int, recv_ns: int) -> int:
+        """Nanoseconds since the counter's first turn began."""
+        if self._last is None:
+            whole = ticks
+        else:
+            last, last_recv_ns = self._last
+            expected = last + (recv_ns - last_recv_ns) / self._tick_ns
+            turns = round((expected - ticks) / self._turn)
+            whole = ticks + turns * self._turn
+        if self._last is None or whole > self._last[0]:
+            self._last = (whole, recv_ns)
+        return round(whole * self._tick_ns)
