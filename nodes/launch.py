@@ -205,11 +205,16 @@ def _samples_of_sim(plan: RunPlan, outcome: Outcome, frames: list[FusedFrame]) -
         out[frame.tick_id] = {}
         for use in frame.uses:
             if use.used and use.modality in ("camera", "lidar", "radar"):
-                period = plan.rig.sensors[use.stream].period_ns
-                lead = sim.sample(use.stream, 0).stamp_ns + plan.rig.sensors[use.stream].offset_ns
-                k = round((frame.t_ref_ns - use.age_ns - lead) / period)
-                out[frame.tick_id][use.stream] = sim.sample(use.stream, max(0, k))
+                out[frame.tick_id][use.stream] = sim.sample(
+                    use.stream, _k_at(sim, use.stream, frame.t_ref_ns - use.age_ns)
+                )
     return out
+
+
+def _k_at(sim: SimulatedRig, stream: str, event_ns: int) -> int:
+    """The message of a stream that is truly nearest to a time."""
+    k = sim.first_due(stream, event_ns)
+    return min(range(max(0, k - 2), k + 2), key=lambda n: abs(sim.event_ns(stream, n) - event_ns))
 
 
 def _samples_of_log(plan: RunPlan, frames: list[FusedFrame]) -> dict[int, dict[str, Sample]]:

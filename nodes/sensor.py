@@ -20,11 +20,13 @@ from sensorfuse.fusion.warm_up import typical_sample
 from sensorfuse.messages import Modality, Sample, sample_problem
 from sensorfuse.rig import Rig
 from sensorfuse.sim import SimulatedRig
+from sensorfuse.sim.simulated_rig import Delivery
 from sensorfuse.wire import Envelope, WireError, decode_data, encode_data, encode_meta, envelope_of
 
 IDLE_POLL_MS = 20
 MAX_WAIT_S = 0.05
-AHEAD = 2  # simulated samples made or being made before they are due
+AHEAD = 2  # simulated samples made or being made before they are received
+MAX_HELD = 256  # at most, where the device's transport holds back what is measured
 
 Prepared = tuple[str, dict[str, Any]]  # what is wrong with a payload ("" when sound), and its motion signature
 
@@ -126,26 +128,29 @@ class _Sensor:
         self._finish()
 
     def _paced(self, sim: SimulatedRig, device: SimulatedDevice) -> Iterator[tuple[Sample, Prepared]]:
-        """Samples when they are due, made ahead of time; those whose time has passed are never made."""
+        """Samples when they are received, made ahead of time; those whose time has passed are never made."""
         process = self.process
         clock = process.clock
         epoch = process.control.start.get("epoch_ns")
         if epoch is None:  # alone: an epoch that every process finds for itself
             period = round(sim.duration_s * 1e9)
             epoch = clock.now_ns() // period * period
-        next_k = self._first_due(sim, clock.now_ns() - epoch)
-        asked: deque[int] = deque()
-        made: deque[tuple[int, Sample, Prepared]] = deque()
+        sim.begin_at(epoch)
+        arrivals = sim.deliveries(self.stream, sim.first_due(self.stream, clock.now_ns()))
+        coming = next(arrivals)
+        asked: deque[Delivery] = deque()
+        made: deque[tuple[Delivery, Sample, Prepared]] = deque()
         seq = 0
         while process.running:
             process.beat(self._status)
-            while len(asked) + len(made) < AHEAD:
-                if epoch + sim.due_ns(self.stream, next_k) < clock.now_ns() - 2 * self.config.period_ns:
-                    next_k = self._first_due(sim, clock.now_ns() - epoch)  # too slow a machine: go on with what is due
-                device.request(next_k)
-                asked.append(next_k)
-                next_k += 1
-            wait = clock.host_delay_s(epoch + sim.due_ns(self.stream, made[0][0])) if made else MAX_WAIT_S
+            while self._ask_now(sim, coming, len(asked), len(made)):
+                if coming.recv_ns < clock.now_ns() - 2 * self.config.period_ns:  # too slow a machine: go on
+                    arrivals = sim.deliveries(self.stream, sim.first_due(self.stream, clock.now_ns()))
+                    coming = next(arrivals)
+                device.request(coming.k, epoch)
+                asked.append(coming)
+                coming = next(arrivals)
+            wait = clock.host_delay_s(made[0][0].recv_ns) if made else MAX_WAIT_S
             if wait > 0:
                 wait = min(wait, MAX_WAIT_S)
                 if not asked:
@@ -155,17 +160,16 @@ class _Sensor:
                 continue
             _, sample, prepared = made.popleft()
             sample.seq = seq
-            sample.stamp_ns += epoch
             sample.recv_ns = clock.now_ns()
             yield sample, prepared
             seq += 1
 
-    def _first_due(self, sim: SimulatedRig, elapsed_ns: int) -> int:
-        """The first message that is due no earlier than `elapsed_ns` after the scenario's beginning."""
-        k = max(0, (elapsed_ns - sim.due_ns(self.stream, 0)) // self.config.period_ns)
-        while sim.due_ns(self.stream, k) < elapsed_ns:
-            k += 1
-        return int(k)
+    def _ask_now(self, sim: SimulatedRig, coming: Delivery, asked: int, made: int) -> bool:
+        """Whether a sample is to be made now: a few before their receipt, and all that is measured and held back."""
+        if asked + made < AHEAD:
+            return True
+        measured = sim.due_ns(self.stream, coming.k) <= self.process.clock.now_ns()
+        return measured and asked < AHEAD and made < MAX_HELD
 
     # ---- player
 

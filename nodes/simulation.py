@@ -7,6 +7,7 @@ it. A process of the lowest scheduling class gives way to every other one at onc
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import struct
@@ -20,6 +21,7 @@ from sensorfuse.sim import SimulatedRig
 from sensorfuse.wire import decode_data, encode_data, envelope_of
 
 LEAST_NICE = 19
+KEPT = 4  # messages that a child keeps, for copies of them
 
 
 class SimulatedDevice:
@@ -36,14 +38,14 @@ class SimulatedDevice:
             _serve(far_end, sim, stream)
         far_end.close()
 
-    def request(self, k: int) -> None:
-        """Ask for the `k`-th sample.
+    def request(self, k: int, epoch_ns: int = 0) -> None:
+        """Ask for the `k`-th sample of a scenario that begins at `epoch_ns`.
 
         Raises:
             SensorfuseError: the child is no more.
         """
         try:
-            self._channel.send_bytes(struct.pack("q", k))
+            self._channel.send_bytes(struct.pack("qq", k, epoch_ns))
         except OSError:
             raise self._lost() from None
 
@@ -66,6 +68,13 @@ class SimulatedDevice:
 
 
 def _serve(channel: Connection, sim: SimulatedRig, stream: str) -> NoReturn:
+    @functools.lru_cache(maxsize=KEPT)
+    def message(k: int, epoch_ns: int) -> list[memoryview]:
+        if epoch_ns != sim.epoch_ns:
+            sim.begin_at(epoch_ns)
+        sample = sim.sample(stream, k)
+        return [memoryview(frame).cast("B") for frame in encode_data(envelope_of(sample, 0, 0), sample.arrays)]
+
     code = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -75,12 +84,10 @@ def _serve(channel: Connection, sim: SimulatedRig, stream: str) -> NoReturn:
             os.nice(LEAST_NICE)
         with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
             while True:
-                (k,) = struct.unpack("q", channel.recv_bytes())
-                sample = sim.sample(stream, k)
-                frames = encode_data(envelope_of(sample, 0, 0), sample.arrays)
+                frames = message(*struct.unpack("qq", channel.recv_bytes()))
                 channel.send_bytes(struct.pack("q", len(frames)))
                 for frame in frames:
-                    channel.send_bytes(memoryview(frame).cast("B"))
+                    channel.send_bytes(frame)
         code = 0
     finally:
         os._exit(code)

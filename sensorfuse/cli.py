@@ -29,6 +29,11 @@ SIMULATED_EPOCH_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z: any inst
 RigOption = Annotated[str, typer.Option("--rig", "-r", help="rig file, or the name of a shipped rig")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="folder for the fused log, summary.json and report.html")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="write the figures there")]
+ScenarioOption = Annotated[
+    str | None,
+    typer.Option("--scenario", help="synthetic world: a shipped scenario or a .yaml file; default: the rig's"),
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="of the synthetic world; default: the rig's", min=0)]
 StrategyOption = Annotated[str | None, typer.Option("--strategy", "-s", help="fusion strategy; default: the rig's")]
 
 
@@ -58,14 +63,23 @@ def _rig(name: str, strategy: str | None) -> Any:
     return rig
 
 
-def _live_rig(name: str, strategy: str | None) -> Any:
+def _live_rig(name: str, strategy: str | None, scenario: str | None = None, seed: int | None = None) -> Any:
     """A rig whose sensors can run: there are no device drivers yet, so it needs a simulated world."""
+    from sensorfuse.rig import is_scenario_file
+    from sensorfuse.sim.scenario import load_scenario
+
     rig = _rig(name, strategy)
+    if scenario is not None and is_scenario_file(scenario):
+        scenario = str(Path(scenario).resolve())  # the sensors' processes look for it too
+    if scenario is not None or (seed is not None and rig.sim is not None):
+        rig = rig.with_sim(scenario, seed)
     if rig.sim is None:
         raise SensorfuseError(
             f"rig {rig.name!r} has no `sim` block and this version has no device drivers: "
-            f"`sensorfuse replay LOG --rig {name}` runs it on a log; a `sim` block gives it a synthetic world"
+            f"`sensorfuse replay LOG --rig {name}` runs it on a log; "
+            "a `sim` block or `--scenario town` gives it a synthetic world"
         )
+    load_scenario(rig.sim.scenario)  # a fault in it is told before any process starts
     return rig
 
 
@@ -118,14 +132,16 @@ def run(
     strategy: StrategyOption = None,
     duration: Annotated[float | None, typer.Option("--duration", "-d", help="seconds; default: until Ctrl-C")] = None,
     record_inputs: Annotated[bool, typer.Option("--record-inputs", help="record the sensors' samples too")] = False,
+    scenario: ScenarioOption = None,
+    seed: SeedOption = None,
 ) -> None:
     """Run a rig live: every sensor a process, fused frames until Ctrl-C.
 
-    Example: sensorfuse run synthetic --duration 20 --out out/run
+    Example: sensorfuse run synthetic --scenario town_fog --duration 20 --out out/run
     """
     from sensorfuse.nodes.supervisor import RunPlan
 
-    model = _live_rig(rig, strategy)
+    model = _live_rig(rig, strategy, scenario, seed)
     _execute(RunPlan(model, "run", _prepare(out), duration_s=duration, record_inputs=record_inputs), duration)
 
 
@@ -213,7 +229,7 @@ def sim(
     ] = None,
     target: Annotated[Path, typer.Option("--out", "-o", help="the MCAP file to write")] = Path("out/sim.mcap"),
     rig: RigOption = "synthetic",
-    seed: Annotated[int | None, typer.Option("--seed", help="of the world; default: the rig's")] = None,
+    seed: SeedOption = None,
     duration: Annotated[float, typer.Option("--duration", "-d", help="seconds")] = 10.0,
     force: Annotated[bool, typer.Option("--force", help="overwrite the target")] = False,
 ) -> None:
@@ -400,6 +416,7 @@ def bench_pipeline(
 def bench_sim(
     rig: RigOption = "synthetic",
     duration: Annotated[float, typer.Option("--duration", "-d", help="simulated seconds of each sensor")] = 5.0,
+    scenario: ScenarioOption = None,
     as_json: JsonOption = None,
 ) -> None:
     """How much faster than real time each sensor of a synthetic rig is simulated, on one core.
@@ -408,7 +425,7 @@ def bench_sim(
     """
     from sensorfuse.bench.sim import measure, print_figures
 
-    figures = measure(_live_rig(rig, None), duration)
+    figures = measure(_live_rig(rig, None, scenario), duration)
     print_figures(figures, console)
     _write_figures(figures, as_json)
 

@@ -186,7 +186,8 @@ class Truth:
     """What really was at `stamp_ns` (reference clock): annotated or simulated objects and ego motion.
 
     `objects.center` is in base_link at that time. `pose` is T_world_base. `complete` is False where an annotation is
-    known not to hold every object (RADIATE labels what its annotators saw in the radar image).
+    known not to hold every object (RADIATE labels what its annotators saw in the radar image). `visibility` and
+    `in_view` are known of simulated objects: per camera, LiDAR and radar stream, row by row of `objects`.
     """
 
     stamp_ns: int
@@ -196,6 +197,37 @@ class Truth:
     sounds: list[SoundEvent] = field(default_factory=list)
     complete: bool = True
     range_m: float | None = None  # annotated out to this range
+    visibility: dict[str, NDArray[np.float32]] = field(default_factory=dict)  # (N,) seen share of the silhouette, 0..1
+    in_view: dict[str, NDArray[np.bool_]] = field(default_factory=dict)  # (N,) in field of view and range, even hidden
+
+
+@dataclass
+class MessageTruth:
+    """What really happened to one message of a simulated device; each receipt of a message has one of its own.
+
+    `seq` counts the stream's receipts from 0, as a reader of the log does. A lost message has -1, and `recv_ns` is when
+    it would have been received. Times but `stamp_ns` are on the reference clock.
+    """
+
+    stream: str
+    seq: int
+    k: int  # the number of the measurement
+    stamp_ns: int  # device's clock
+    event_ns: int  # the true time of the instant that the stamp names
+    end_ns: int  # end of the measurement
+    recv_ns: int
+    lost: str = ""  # "", or why: drop, burst, outage
+    copy: int = 0  # the same message once more, or the how manieth time
+    content_k: int = 0  # the measurement whose content it carries: another than `k` while frozen
+    marks: tuple[str, ...] = ()  # what befell it on its way: spike, reordered, stalled
+
+    @property
+    def frozen(self) -> bool:
+        return self.content_k != self.k
+
+    @property
+    def delay_ns(self) -> int:
+        return self.recv_ns - self.end_ns
 
 
 LedgerReason = Literal[

@@ -96,19 +96,26 @@ class RadarConfig(YamlModel):
     kind: Literal["detections", "polar"] = "detections"
     max_range_m: Annotated[float, Field(gt=0)] = 100.0
     fov_deg: Annotated[float, Field(gt=0, le=360)] = 120.0
+    elevation_fov_deg: Annotated[float, Field(gt=0, le=180)] = 180.0  # of a list of detections; 180 is no limit
     range_noise_m: Annotated[float, Field(ge=0)] = 0.15
     azimuth_noise_deg: Annotated[float, Field(ge=0)] = 1.0
     doppler_noise_mps: Annotated[float, Field(ge=0)] = 0.1
 
 
 class ImuConfig(YamlModel):
-    """Continuous-time noise (per sqrt(Hz)) and what one message holds."""
+    """Continuous-time noise (per sqrt(Hz)) and what one message holds. Bias instability is the floor of the Allan
+    deviation, resolution the size of one count; 0 leaves either out.
+    """
 
     samples_per_message: Annotated[int, Field(ge=1, le=4000)] = 10
     gyro_noise_density: Annotated[float, Field(ge=0)] = 2.0e-4  # rad/s/sqrt(Hz)
     gyro_random_walk: Annotated[float, Field(ge=0)] = 2.0e-5  # rad/s^2/sqrt(Hz)
     accel_noise_density: Annotated[float, Field(ge=0)] = 2.0e-3  # m/s^2/sqrt(Hz)
     accel_random_walk: Annotated[float, Field(ge=0)] = 3.0e-3  # m/s^3/sqrt(Hz)
+    gyro_bias_instability_radps: Annotated[float, Field(ge=0)] = 0.0
+    accel_bias_instability_mps2: Annotated[float, Field(ge=0)] = 0.0
+    gyro_resolution_radps: Annotated[float, Field(ge=0)] = 0.0
+    accel_resolution_mps2: Annotated[float, Field(ge=0)] = 0.0
     gyro_range_radps: Annotated[float, Field(gt=0)] = 8.7
     accel_range_mps2: Annotated[float, Field(gt=0)] = 157.0
 
@@ -326,6 +333,12 @@ class Rig(YamlModel):
         data = self.model_dump()
         data["fusion"].update(changes)
         return Rig.model_validate(data)
+
+    def with_sim(self, scenario: str | None = None, seed: int | None = None) -> Rig:
+        """A copy in another synthetic world; what is None stays as it is."""
+        changes: dict[str, Any] = {"scenario": scenario, "seed": seed}
+        given = {k: v for k, v in changes.items() if v is not None}
+        return self.model_copy(update={"sim": SimConfig.model_validate((self.sim or SimConfig()).model_dump() | given)})
 
 
 def parse_rig(text: str, source: str = "rig") -> Rig:

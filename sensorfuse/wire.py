@@ -246,7 +246,7 @@ def sample_duration_ns(sample: Sample) -> int:
     arrays = sample.arrays
     if sample.modality == "imu" and len(arrays.get("time_ns", ())) > 1:
         times = arrays["time_ns"]
-        return int((times[-1] - times[0]) * len(times) // (len(times) - 1))
+        return max(0, int((times[-1] - times[0]) * len(times) // (len(times) - 1)))  # the clock may be set back
     if sample.modality == "audio" and "pcm" in arrays and sample.meta.get("sample_rate_hz"):
         return int(len(arrays["pcm"]) * 1_000_000_000 // int(sample.meta["sample_rate_hz"]))
     if sample.modality == "lidar" and len(arrays.get("time_ns", ())):

@@ -84,6 +84,7 @@ def test_bad_options(tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "out")]
     refused(sensorfuse("run", "nonesuch", *out), "nonesuch", "synthetic")
     refused(sensorfuse("run", "synthetic", "--strategy", "magic", *out), "magic", "late")
+    refused(sensorfuse("run", "synthetic", "--scenario", "moon", *out), "no scenario is called 'moon'", "town_rain")
     (tmp_path / "rig.yaml").write_text("name: x\nsensors:\n  cam:\n    modalty: camera\n")
     refused(sensorfuse("run", str(tmp_path / "rig.yaml"), *out), "rig.yaml:4", "modalty", "unknown key")
     (tmp_path / "file").touch()

@@ -13,7 +13,7 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.log.detect import open_log
 from sensorfuse.log.reader import LogReader
 from sensorfuse.log.writer import LogWriter
-from sensorfuse.messages import Sample, Truth
+from sensorfuse.messages import MessageTruth, Sample, Truth
 from sensorfuse.rig import Rig
 
 
@@ -69,6 +69,8 @@ def convert(
                 if isinstance(item, Truth):
                     writer.write_truth(item, time_ns)
                     counts["truth"] += 1
+                elif isinstance(item, MessageTruth):
+                    writer.write_event(item)
                 else:
                     writer.write_sample(item)
                     counts[f"/{item.stream}"] += 1
@@ -88,11 +90,16 @@ def convert(
     return {"messages": messages, "truth": truth, "rejected": rejected, "notes": notes, "bytes": size}
 
 
-def _in_order(reader: LogReader, streams: Collection[str] | None) -> Iterator[tuple[int, int, Sample | Truth]]:
-    """Samples by receive time and truth by stamp, merged; truth comes first where they are equal."""
+def _in_order(
+    reader: LogReader, streams: Collection[str] | None
+) -> Iterator[tuple[int, int, Sample | Truth | MessageTruth]]:
+    """Samples and their truth by receive time, truth of the scene by stamp, merged; truth comes first where they are
+    equal.
+    """
     samples = ((s.recv_ns, 1, s) for s in reader.samples(streams))
     truths = ((t.stamp_ns, 0, t) for t in reader.truth())
-    return heapq.merge(truths, samples, key=lambda entry: entry[:2])
+    events = ((e.recv_ns, 0, e) for e in reader.events() if streams is None or e.stream in streams)
+    return heapq.merge(truths, events, samples, key=lambda entry: entry[:2])
 
 
 def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:

@@ -15,10 +15,10 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.log.images import UnreadableError
 from sensorfuse.log.mcap_file import MAGIC, ChunkSpan, McapFile, RawMessage
 from sensorfuse.log.reader import LogReader, StreamInfo
-from sensorfuse.log.records import frame_from_dict, side_arrays, truth_from_dict
+from sensorfuse.log.records import event_from_dict, frame_from_dict, side_arrays, truth_from_dict
 from sensorfuse.log.ros_decode import MODALITY_OF, Arrays, decode_message, stamp_of, stream_name
 from sensorfuse.log.ros_types import shared_store
-from sensorfuse.messages import FusedFrame, Sample, Truth
+from sensorfuse.messages import FusedFrame, MessageTruth, Sample, Truth
 from sensorfuse.rig import Rig, parse_rig
 
 PAYLOADS = ("image", "image/compressed", "points", "scan", "polar", "imu", "audio")
@@ -247,6 +247,15 @@ class McapLogReader(LogReader):
                 yield truth_from_dict(record)
             except (KeyError, TypeError, ValueError) as error:
                 self.reject("truth", f"record at {log_ns}", f"record damaged: {type(error).__name__}")
+
+    def events(self) -> Iterator[MessageTruth]:
+        """What really happened to each message of a simulated log, lost ones too, in order of receipt."""
+        self._forget(lambda stream: stream == "truth/messages")
+        for log_ns, record in self.json_records("/truth/messages"):
+            try:
+                yield event_from_dict(record)
+            except (KeyError, TypeError, ValueError) as error:
+                self.reject("truth/messages", f"record at {log_ns}", f"record damaged: {type(error).__name__}")
 
     def frames(self) -> Iterator[FusedFrame]:
         """The fused frames of the log, in order of log time."""

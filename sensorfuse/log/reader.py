@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Literal
 
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.messages import Modality, Sample, Truth, sample_problem
+from sensorfuse.messages import MessageTruth, Modality, Sample, Truth, sample_problem
 
 StampSource = Literal["device", "host", "nominal"]
 MAX_REJECTION_LINES = 100
@@ -103,6 +103,10 @@ class LogReader(ABC):
 
     def truth(self) -> Iterator[Truth]:
         """What really was, in order of time; nothing for a log without annotations."""
+        return iter(())
+
+    def events(self) -> Iterator[MessageTruth]:
+        """What really happened to each message, in order of receipt; nothing for a log of a real drive."""
         return iter(())
 
     def reject(self, stream: str, record: str, reason: str, count: int = 1) -> None:

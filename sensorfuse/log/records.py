@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sensorfuse.messages import Detections, FusedFrame, Sample, SoundEvent, StreamUse, Truth
+from sensorfuse.messages import Detections, FusedFrame, MessageTruth, Sample, SoundEvent, StreamUse, Truth
 
 _DETECTION_TYPES: dict[str, tuple[Any, tuple[int, ...]]] = {
     "class_id": (np.uint8, ()),
@@ -173,7 +173,8 @@ def frame_from_dict(data: dict[str, Any]) -> FusedFrame:
 
 
 def truth_to_dict(truth: Truth) -> dict[str, Any]:
-    """The record on `/truth`: every field of a Truth."""
+    """The record on `/truth`: every field of a Truth. `visibility` is per stream, empty where it is not known."""
+    seen = {n: {"share": share, "in_view": truth.in_view[n]} for n, share in truth.visibility.items()}
     return {
         "stamp_ns": truth.stamp_ns,
         "objects": detections_to_dict(truth.objects),
@@ -182,15 +183,17 @@ def truth_to_dict(truth: Truth) -> dict[str, Any]:
         "sounds": _sounds_to_list(truth.sounds),
         "complete": truth.complete,
         "range_m": truth.range_m,
+        "visibility": seen,
     }
 
 
 def truth_from_dict(data: dict[str, Any]) -> Truth:
-    """Restore a Truth.
+    """Restore a Truth. A record of an older version has no `visibility`.
 
     Raises:
         KeyError, TypeError, ValueError: the record is damaged.
     """
+    seen, rows = data.get("visibility", {}), (len(data["objects"]["score"]),)
     return Truth(
         stamp_ns=int(data["stamp_ns"]),
         objects=detections_from_dict(data["objects"]),
@@ -199,7 +202,28 @@ def truth_from_dict(data: dict[str, Any]) -> Truth:
         sounds=_sounds_from_list(data["sounds"]),
         complete=bool(data["complete"]),
         range_m=None if data["range_m"] is None else float(data["range_m"]),
+        visibility={str(n): _array(row["share"], np.float32, rows) for n, row in seen.items()},
+        in_view={str(n): _array(row["in_view"], np.bool_, rows) for n, row in seen.items()},
     )
+
+
+_EVENT_FIELDS = tuple(MessageTruth.__dataclass_fields__)
+
+
+def event_to_dict(event: MessageTruth) -> dict[str, Any]:
+    """The record on `/truth/messages`: every field of a MessageTruth."""
+    return {name: getattr(event, name) for name in _EVENT_FIELDS}
+
+
+def event_from_dict(data: dict[str, Any]) -> MessageTruth:
+    """Restore a MessageTruth.
+
+    Raises:
+        KeyError, TypeError, ValueError: the record is damaged.
+    """
+    texts = {"stream": str(data["stream"]), "lost": str(data["lost"])}
+    numbers = {n: int(data[n]) for n in _EVENT_FIELDS if n not in (*texts, "marks")}
+    return MessageTruth(**texts, **numbers, marks=tuple(map(str, data["marks"])))  # type: ignore[arg-type]
 
 
 # ---- schemas
@@ -277,5 +301,28 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         sounds={"type": "array", "items": _SOUND},
         complete=_FLAG,
         range_m={"type": ["number", "null"]},
+        visibility={
+            "type": "object",
+            "description": "per camera, LiDAR and radar stream, object by object",
+            "additionalProperties": _object(
+                "what a stream can see",
+                share={**_NUMBERS, "description": "of the silhouette, 0 to 1"},
+                in_view={**_NUMBERS, "description": "any of it in field of view and range, even hidden"},
+            ),
+        },
+    ),
+    "event": _object(
+        "what really happened to one message of a simulated device",
+        stream=_TEXT,
+        seq={**_INTEGER, "description": "counts the stream's receipts; -1: lost"},
+        k={**_INTEGER, "description": "the number of the measurement"},
+        stamp_ns={**_INTEGER, "description": "device's clock"},
+        event_ns={**_INTEGER, "description": "true time of the instant that stamp_ns names, reference clock"},
+        end_ns={**_INTEGER, "description": "end of the measurement, reference clock"},
+        recv_ns={**_INTEGER, "description": "receipt, reference clock; of a lost one when it would have been"},
+        lost={"enum": ["", "drop", "burst", "outage"]},
+        copy={**_INTEGER, "description": "0, or the how manieth copy"},
+        content_k={**_INTEGER, "description": "the measurement whose content it carries"},
+        marks={"type": "array", "items": {"enum": ["spike", "reordered", "stalled"]}},
     ),
 }

@@ -5,8 +5,9 @@ the arrays: `/s/image` (sensor_msgs/Image), `/s/image/compressed`, `/s/camera_in
 `/s/scan` (radar_msgs/RadarScan), `/s/polar` (sensor_msgs/Image of azimuths x ranges), `/s/imu` (one sensor_msgs/Imu
 per measurement), `/s/audio` (audio_common_msgs/AudioStamped). Fused frames: `/fused/tracks` and `/fused/detections`
 (vision_msgs/Detection3DArray), `/fused/twist` (TwistStamped), `/diagnostics` (DiagnosticArray: each stream,
-used or why not), `/fused/frame` (JSON, exact). Truth: `/truth` (JSON) and `/truth/objects`. The rig: `/tf_static`, and
-the attachment `rig.yaml`.
+used or why not), `/fused/frame` (JSON, exact). Truth: `/truth` (JSON), `/truth/objects`, and of a simulated log
+`/truth/messages` (JSON: when each message was really measured, and what befell it). The rig: `/tf_static`, and the
+attachment `rig.yaml`.
 
 JSON travels in std_msgs/String, its JSON schema in the channel's metadata under `jsonschema`: `ros2 bag play` of the
 released distributions refuses a whole file when one topic is not CDR (ros2/rosbag2 #1245), so a bare JSON channel
@@ -30,7 +31,7 @@ from mcap.writer import CompressionType, Writer
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.log.reader import StreamInfo
-from sensorfuse.log.records import SCHEMAS, dumps, frame_to_dict, sample_to_dict, truth_to_dict
+from sensorfuse.log.records import SCHEMAS, dumps, event_to_dict, frame_to_dict, sample_to_dict, truth_to_dict
 from sensorfuse.log.ros_encode import (
     camera_info,
     detection_array,
@@ -40,7 +41,7 @@ from sensorfuse.log.ros_encode import (
     twist_stamped,
 )
 from sensorfuse.log.ros_types import message_class, schema_text, shared_store
-from sensorfuse.messages import FusedFrame, Sample, Truth, sample_problem
+from sensorfuse.messages import FusedFrame, MessageTruth, Sample, Truth, sample_problem
 from sensorfuse.rig import Intrinsics, Rig
 
 LIBRARY = "sensorfuse"
@@ -132,6 +133,10 @@ class LogWriter:
         self._add_json("/truth", truth_to_dict(truth), "truth", log_time)
         boxes = detection_array(truth.objects, truth.stamp_ns, base_frame)
         self._add("/truth/objects", "vision_msgs/msg/Detection3DArray", boxes, log_time)
+
+    def write_event(self, event: MessageTruth) -> None:
+        """Write what really happened to a message, at its receipt."""
+        self._add_json("/truth/messages", event_to_dict(event), "event", event.recv_ns)
 
     def write_rig(self, rig: Rig, log_time_ns: int = 0) -> None:
         """Write every sensor's T_base_sensor to `/tf_static`, attach the rig, and remember its cameras' intrinsics."""

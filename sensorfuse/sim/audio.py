@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sensorfuse.geometry import Transform
 from sensorfuse.rig import AudioConfig
 from sensorfuse.sim.noise import message_rng
+from sensorfuse.sim.road_noise import RoadNoise
 from sensorfuse.sim.sound_sources import ENGINE, REACH_M, SIREN, SPEED_OF_SOUND_MPS, SoundSources
 from sensorfuse.sim.world import World
 
@@ -55,7 +56,9 @@ def _siren(t, style, pitch):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, fastmath=True)
-def _mix(kinds, delays, travelled, style, pitch, period, phase, length, reach, level, start_s, rate_hz, noise, out):  # type: ignore[no-untyped-def]
+def _mix(  # type: ignore[no-untyped-def]
+    kinds, delays, travelled, style, pitch, period, phase, length, reach, level, start_s, taken_hz, rate_hz, noise, out
+):  # fmt: skip
     """Add all sources. `delays` in s, `travelled` in m, (S, C, 3): at the start, middle and end of the block."""
     samples, channels = out.shape
     for s in range(len(kinds)):
@@ -72,7 +75,7 @@ def _mix(kinds, delays, travelled, style, pitch, period, phase, length, reach, l
                 if share >= 1.0:
                     continue
                 gain = level[kind] / distance * (1.0 - share * share)
-                t = start_s + n / rate_hz - delay
+                t = start_s + n / taken_hz - delay
                 if kind == ENGINE:
                     cycles = 24.0 * pitch[s] * t + 2.2 * (w0 * m0 + w1 * m1 + w2 * m2)
                     at = t * rate_hz + phase[s] * _TABLE
@@ -110,24 +113,37 @@ class AudioModel:
         rough = np.fft.irfft(white / np.sqrt(1 + (hz / 900.0) ** 2))
         wind = np.fft.irfft(white * hz / (hz + 20.0) / (1 + (hz / 150.0) ** 1.5))
         self._rough, self._wind = rough / rough.std(), wind / wind.std()  # both repeat without a seam
+        self._driven = world.scenario.ego.kind == "car"
+        tyres = world.scenario.road.tyre_noise if self._driven else 0.0
+        self._road = RoadNoise(self._microphones, white, float(config.sample_rate_hz), tyres)
 
     def ears(self, t_s: Array) -> Array:
         """Microphones (T, C, 3) in the world at times (T,)."""
         ego = self.world.ego(t_s)
         return ego.position[:, None] + self._microphones @ ego.rotation.transpose(0, 2, 1)
 
-    def block(self, phase_s: float, first: int, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Sound (N, C) of samples `first` on; sample n is taken at `phase_s` + n / rate."""
-        rate, channels = self.config.sample_rate_hz, len(self._microphones)
-        start = phase_s + first / rate
+    def block(
+        self,
+        phase_s: float,
+        first: int,
+        samples: int,
+        rng: np.random.Generator,
+        taken_s: tuple[float, float] | None = None,
+    ) -> NDArray[np.float32]:
+        """Sound (N, C) of samples `first` on; sample n is taken at `phase_s` + n / rate, unless `taken_s` gives the
+        true times of the first sample and of the one after the last.
+        """
+        channels = len(self._microphones)
+        rate = self.config.sample_rate_hz if taken_s is None else samples / (taken_s[1] - taken_s[0])
+        start = phase_s + first / rate if taken_s is None else taken_s[0]
         times = start + np.array([0.0, 0.5, 1.0]) * samples / rate
         ears = self.ears(times)
         out = rng.standard_normal((samples, channels)) * MICROPHONE_NOISE
-        self._add_sources(start, times, ears, out)
+        self._add_sources(start, float(rate), times, ears, out)
         self._add_ego(first, times, out)
         return np.clip(out, -1.0, 1.0).astype(np.float32)
 
-    def _add_sources(self, start_s: float, times: Array, ears: Array, out: Array) -> None:
+    def _add_sources(self, start_s: float, taken_hz: float, times: Array, ears: Array, out: Array) -> None:
         sources = self.sources
         kinds, who = sources.near(float(times[1]), ears[1].mean(axis=0))
         if not len(who):
@@ -148,20 +164,28 @@ class AudioModel:
         phase = np.where(siren, sources.siren_phase[who], sources.horn_phase[who])
         _mix(
             kinds, delays, travelled, sources.siren_style[who], sources.pitch[who], period, phase, length,
-            np.array(REACH_M), LEVEL, start_s, float(self.config.sample_rate_hz), self._rough, out,
+            np.array(REACH_M), LEVEL, start_s, taken_hz, float(self.config.sample_rate_hz), self._rough, out,
         )  # fmt: skip
 
     def _add_ego(self, first: int, times: Array, out: Array) -> None:
-        """The ego's own engine, the same everywhere, and wind in each microphone by itself."""
+        """Wind in each microphone by itself; of a car its engine, the same everywhere, and its tyres."""
         ego = self.world.ego(times)
-        along = self.world.ego_distance(times)
         samples = len(out)
         x = np.arange(samples) / samples
+        if self._driven:
+            self._add_engine(times, x, out)
+        speed = np.linalg.norm(ego.velocity, axis=1)
+        if self._road.level > 0:
+            rate_hz = samples / (times[2] - times[0])
+            self._road.add(times[0], rate_hz, np.interp(x, [0.0, 0.5, 1.0], speed), out)
+        gust = WIND_AT_1_MPS * np.interp(x, [0.0, 0.5, 1.0], speed + self.world.scenario.weather.wind_mps) ** 2
+        index = (first + np.arange(samples))[:, None] + 16127 * np.arange(out.shape[1])[None]
+        out += gust[:, None] * self._wind[index % _TABLE]
+
+    def _add_engine(self, times: Array, x: Array, out: Array) -> None:
+        """Add the ego's engine; `x` (N,) is how far into the block each sample is, from 0 to 1."""
+        along = self.world.ego_distance(times)
         rise = (1 - x) * (1 - 2 * x) * along[0] + 4 * x * (1 - x) * along[1] + x * (2 * x - 1) * along[2]
         t = times[0] + x * (times[2] - times[0])
         cycles = 2 * np.pi * ((24.0 * t + 2.2 * rise) % 1.0)
         out += EGO_ENGINE * (np.sin(cycles) + 0.6 * np.sin(2 * cycles))[:, None]
-        air = np.linalg.norm(ego.velocity, axis=1) + self.world.scenario.weather.wind_mps
-        gust = WIND_AT_1_MPS * np.interp(x, [0.0, 0.5, 1.0], air) ** 2
-        index = (first + np.arange(samples))[:, None] + 16127 * np.arange(out.shape[1])[None]
-        out += gust[:, None] * self._wind[index % _TABLE]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -10,9 +11,21 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from sensorfuse.sim.crossing import (
+    LANE_M,
+    SIDE_KERB_M,
+    SIDE_PAVEMENT_M,
+    SIDE_STOP_LINE_M,
+    SIDE_ZEBRA_M,
+    STOP_LINE_M,
+    ZEBRA_M,
+    Crossing,
+)
 from sensorfuse.sim.layout import KERB_M, PAVEMENT_M, half_width_m
 from sensorfuse.sim.scenario import RoadConfig
 from sensorfuse.sim.trajectory import Road
+
+Array = NDArray[np.float64]
 
 GRASS, ASPHALT, MARK, PAVEMENT, KERB = range(5)
 REFLECT = np.array([0.38, 0.12, 0.6, 0.28, 0.32])
@@ -20,6 +33,7 @@ REFLECT = np.array([0.38, 0.12, 0.6, 0.28, 0.32])
 
 _MARGIN_M = 30.0
 _DASH_M, _DASH_PERIOD_M, _MARK_M = 3.0, 9.0, 0.18
+_ZEBRA_BAR_M, _ZEBRA_STEP_M = 0.5, 1.15  # what is filled grows by half a cell on each side
 
 
 @dataclass(frozen=True)
@@ -32,47 +46,89 @@ class GroundMap:
     cell_m: float
 
     @staticmethod
-    def of(config: RoadConfig, road: Road) -> GroundMap:
-        """Draw the road, its marks and what borders it."""
+    def of(config: RoadConfig, road: Road, crossings: Sequence[Crossing] = ()) -> GroundMap:
+        """Draw the road, its marks and what borders it, and the side roads with zebra crossings and stop lines."""
         s = np.arange(0, road.length_m, 1.0)
-        line = road.points(s)[:, :2]
+        line = np.vstack([road.points(s)[:, :2], *[crossing.line() for crossing in crossings]])
         low = line.min(axis=0) - _MARGIN_M - PAVEMENT_M
         span = line.max(axis=0) + _MARGIN_M + PAVEMENT_M - low
         cell = 0.16 if config.urban else 0.24
         image = np.zeros((math.ceil(span[1] / cell), math.ceil(span[0] / cell)), np.uint8)
-
-        def pixels(at: NDArray[np.float64], offset: float) -> NDArray[np.int32]:
-            xy = road.points(at, offset)[:, :2]
-            return np.round(((xy - low) / cell - 0.5) * 16).astype(np.int32)
-
-        def band(left: float, right: float, material: int) -> None:
-            cv2.fillPoly(image, [pixels(s, left), pixels(s, right)], material, shift=4)
-
-        def dashes(offset: float) -> None:
-            starts = np.arange(0, road.length_m - _DASH_M, _DASH_PERIOD_M)
-            along = np.linspace(0, _DASH_M, 4)
-            for start in starts:
-                ring = np.vstack(
-                    [pixels(start + along, offset + _MARK_M / 2), pixels(start + along, offset - _MARK_M / 2)[::-1]]
-                )
-                cv2.fillPoly(image, [ring], MARK, shift=4)
+        canvas = _Canvas(image, low, cell)
 
         edge = half_width_m(config)
         if config.urban:
-            band(edge + PAVEMENT_M, -edge - PAVEMENT_M, PAVEMENT)
-            band(edge + KERB_M + 0.15, -edge - KERB_M - 0.15, KERB)
-            band(edge + KERB_M, -edge - KERB_M, ASPHALT)
+            for outer, side_outer, material in (
+                (PAVEMENT_M, SIDE_PAVEMENT_M, PAVEMENT),
+                (KERB_M + 0.15, SIDE_KERB_M + 0.15, KERB),
+                (KERB_M, SIDE_KERB_M, ASPHALT),
+            ):
+                canvas.band(road, s, edge + outer, -edge - outer, material)
+                for crossing in crossings:
+                    along = np.arange(0, crossing.road.length_m, 0.5)
+                    canvas.fill([crossing.road.points(along, LANE_M - side_outer)[:, :2]], material)
         else:
-            band(edge + 2.5, -edge - 2.5, ASPHALT)
+            canvas.band(road, s, edge + 2.5, -edge - 2.5, ASPHALT)
         for side in (1, -1):
-            band(side * edge + _MARK_M / 2, side * edge - _MARK_M / 2, MARK)
+            canvas.band(road, s, side * edge + _MARK_M / 2, side * edge - _MARK_M / 2, MARK)
             for lane in range(1, config.lanes):
-                dashes(side * (config.median_m / 2 + lane * config.lane_width_m))
+                canvas.dashes(road, side * (config.median_m / 2 + lane * config.lane_width_m))
         if config.median_m > 0:
-            band(config.median_m / 2, -config.median_m / 2, GRASS)
+            canvas.band(road, s, config.median_m / 2, -config.median_m / 2, GRASS)
         else:
-            dashes(0.0)
+            canvas.dashes(road, 0.0)
+        for crossing in crossings:
+            _mark_crossing(canvas, crossing, config.median_m)
         return GroundMap(image, float(low[0]), float(low[1]), cell)
+
+
+@dataclass(frozen=True)
+class _Canvas:
+    """Draws outlines in world coordinates into a raster that begins at `low`."""
+
+    image: NDArray[np.uint8]
+    low: Array
+    cell: float
+
+    def fill(self, rings: list[Array], material: int) -> None:
+        """Rings (n, 2), by the even-odd rule."""
+        pixels = [np.round(((ring - self.low) / self.cell - 0.5) * 16).astype(np.int32) for ring in rings]
+        cv2.fillPoly(self.image, pixels, material, shift=4)
+
+    def band(self, road: Road, s: Array, left: float, right: float, material: int) -> None:
+        self.fill([road.points(s, left)[:, :2], road.points(s, right)[:, :2]], material)
+
+    def dashes(self, road: Road, offset: float) -> None:
+        along = np.linspace(0, _DASH_M, 4)
+        for start in np.arange(0, road.length_m - _DASH_M, _DASH_PERIOD_M):
+            left = road.points(start + along, offset + _MARK_M / 2)[:, :2]
+            right = road.points(start + along, offset - _MARK_M / 2)[::-1, :2]
+            self.fill([np.vstack([left, right])], MARK)
+
+
+def _mark_crossing(canvas: _Canvas, crossing: Crossing, median_m: float) -> None:
+    """Zebra crossings, stop lines and the side road's middle line; the loop's own marks end at the stop lines."""
+    edge = crossing.edge_m
+    kerb, stop = edge + KERB_M, STOP_LINE_M[1]
+
+    def box(u: tuple[float, float], v: tuple[float, float], material: int) -> None:
+        canvas.fill([crossing.world([(u[0], v[0]), (u[1], v[0]), (u[1], v[1]), (u[0], v[1])])], material)
+
+    box((-stop, stop), (-edge - 0.3, edge + 0.3), ASPHALT)
+    for side in (1, -1):  # in the direction of who stops here the crossing lies behind the line
+        for v in np.arange(-kerb + 0.4, kerb - 0.4, _ZEBRA_STEP_M):
+            box((side * ZEBRA_M[0], side * ZEBRA_M[1]), (v, v + _ZEBRA_BAR_M), MARK)
+        box((side * STOP_LINE_M[0], side * STOP_LINE_M[1]), (side * median_m / 2 + side * 0.15, side * edge), MARK)
+        for u in np.arange(-SIDE_KERB_M + 0.3, SIDE_KERB_M - 0.4, _ZEBRA_STEP_M):
+            band = side * (edge + SIDE_ZEBRA_M[0]), side * (edge + SIDE_ZEBRA_M[1])
+            box((u, u + _ZEBRA_BAR_M), band, MARK)
+        line = side * (edge + SIDE_STOP_LINE_M[0]), side * (edge + SIDE_STOP_LINE_M[1])
+        box((-side * 0.15, -side * (2 * LANE_M)), line, MARK)
+        for start in np.arange(edge + SIDE_STOP_LINE_M[1] + 1.0, edge + SIDE_STOP_LINE_M[1] + 25.0, _DASH_PERIOD_M):
+            box((-_MARK_M / 2, _MARK_M / 2), (side * start, side * (start + _DASH_M)), MARK)
+        for away in (-1, 1):  # edge of the bicycle strip
+            u = away * 2 * LANE_M
+            box((u - _MARK_M / 2, u + _MARK_M / 2), (line[1], side * (edge + SIDE_STOP_LINE_M[1] + 22.0)), MARK)
 
 
 @njit(cache=True, fastmath=True)

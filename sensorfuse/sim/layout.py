@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.sim.crossing import Crossing, lay_crossings, near_crossing
 from sensorfuse.sim.scenario import RoadConfig
 from sensorfuse.sim.trajectory import Driving, Road, time_law
 
@@ -15,6 +18,7 @@ MIN_LAP_S = 125.0
 BIKE_M, PARKED_M, KERB_M, PAVEMENT_M, HOUSES_M = 0.75, 2.25, 3.4, 7.4, 8.2
 """From the edge of the carriageway: middle of the bicycle strip, of parked cars, kerb, end of the pavement, houses."""
 GUARD_RAIL_M = 3.0
+_QUEUES_M = 75.0  # at a crossing, with the way to brake
 
 
 def _fillet(corners: Array, radii: Array) -> Array | None:
@@ -56,8 +60,18 @@ def _apart(line: Array, clearance_m: float) -> bool:
     return bool((distance[along > 2.2 * clearance_m] > clearance_m).all())
 
 
-def lay_road(config: RoadConfig, rng: np.random.Generator) -> tuple[Road, Driving]:
-    """A random closed road, long enough for a lap of two minutes, and how the ego lane is driven."""
+def lay_road(
+    config: RoadConfig, rng: np.random.Generator, crossings_rng: np.random.Generator
+) -> tuple[Road, Driving, tuple[Crossing, ...]]:
+    """A random closed road, long enough for a lap of two minutes, how the ego lane is driven, and its crossings.
+
+    Nothing is drawn from `crossings_rng` where there are no crossings.
+
+    Raises:
+        SensorfuseError: the road is not urban but has crossings, or 400 roads drawn have no room for what it needs.
+    """
+    if config.crossings and not config.urban:
+        raise SensorfuseError("road.crossings: only a road with `urban: true` has crossings; set crossings: 0")
     speed = rng.uniform(*config.speed_mps)
     clearance = 2 * half_width_m(config) + (30.0 if config.urban else 25.0)
     lateral = 2.2 if config.urban else 2.5
@@ -73,6 +87,9 @@ def lay_road(config: RoadConfig, rng: np.random.Generator) -> tuple[Road, Drivin
         if line is None or not _apart(line, clearance):
             continue
         road = Road.through(line)
+        crossings = lay_crossings(road, half_width_m(config), config.crossings, crossings_rng)
+        if crossings is None:
+            continue
         count = config.stops + config.slow_places
         places = rng.permutation(np.linspace(0.05, 0.95, count) + rng.uniform(-0.04, 0.04, count))
         driving = Driving(
@@ -85,10 +102,16 @@ def lay_road(config: RoadConfig, rng: np.random.Generator) -> tuple[Road, Drivin
             slow_m=tuple(float(p) * road.length_m for p in places[config.stops :]),
             slow_mps=rng.uniform(0.35, 0.6) * speed,
         )
-        if time_law(road, driving).period >= MIN_LAP_S:
-            return road, driving
+        if time_law(road, driving).period < MIN_LAP_S:
+            continue
+        if crossings:
+            near = near_crossing(crossings, road, driving.slow_m, _QUEUES_M)
+            slow = tuple(m for m, taken in zip(driving.slow_m, near, strict=True) if not taken)
+            driving = replace(driving, stops_m=(), slow_m=slow)  # traffic lights say where to stand
+        return road, driving, crossings
     raise SensorfuseError(
-        "road: no closed road fits these corners and radii; make corner_radius_m smaller or radius_m larger"
+        "road: no closed road fits these corners, radii and crossings; make corner_radius_m smaller, radius_m larger "
+        "or have fewer crossings"
     )
 
 

@@ -33,31 +33,48 @@ MISS = -3
 
 
 @njit(cache=True, fastmath=True)
+def _aim(rotation, local, rays):  # type: ignore[no-untyped-def]
+    """Turn a column's rays (R, 3) into the world: fill `rays` (R, 4) with the unit direction over ground, the slope and
+    the horizontal share of a metre. Return the middle direction over ground, and the cosine and sine of the largest
+    angle to it.
+    """
+    mx, my = 0.0, 0.0
+    for r in range(len(local)):
+        lx, ly, lz = local[r, 0], local[r, 1], local[r, 2]
+        dx = rotation[0, 0] * lx + rotation[0, 1] * ly + rotation[0, 2] * lz
+        dy = rotation[1, 0] * lx + rotation[1, 1] * ly + rotation[1, 2] * lz
+        dz = rotation[2, 0] * lx + rotation[2, 1] * ly + rotation[2, 2] * lz
+        flat = max(math.sqrt(dx * dx + dy * dy), 1e-9)
+        rays[r, 0], rays[r, 1], rays[r, 2], rays[r, 3] = dx / flat, dy / flat, dz / flat, flat
+        mx += rays[r, 0]
+        my += rays[r, 1]
+    norm = math.sqrt(mx * mx + my * my) + 1e-12
+    mx /= norm
+    my /= norm
+    cosine = 1.0
+    for r in range(len(local)):
+        cosine = min(cosine, rays[r, 0] * mx + rays[r, 1] * my)
+    return mx, my, cosine, math.sqrt(max(1.0 - cosine * cosine, 0.0))
+
+
+@njit(cache=True, fastmath=True)
 def _sweep(  # type: ignore[no-untyped-def]
-    parts, poses, dts, local, directions, offset, spread, max_m, sigma_m, extinction, key, material, map_place,
-    ground_reflect, noisy, points, intensity, ring, column, hit,
+    parts, origins, rotations, dts, local, max_m, sigma_m, extinction, key, material, map_place, ground_reflect, noisy,
+    points, intensity, ring, column, hit,
 ):  # fmt: skip
-    """Fill one row per echo; return how many. `local`, `directions` (C, R, 3): ray in sensor and base axes."""
-    columns, rings = directions.shape[0], directions.shape[1]
+    """Fill one row per echo; return how many. `origins` (C, 3), `rotations` (C, 3, 3): T_world_sensor of each column;
+    `local` (C, R, 3): rays in sensor axes.
+    """
+    columns, rings = local.shape[0], local.shape[1]
     table = np.empty((len(parts) + 1, CANDIDATE_COLUMNS))
+    rays = np.empty((rings, 4))
     found = 0
     for c in range(columns):
-        cos, sin = math.cos(poses[c, 2]), math.sin(poses[c, 2])
-        ox = poses[c, 0] + cos * offset[0] - sin * offset[1]
-        oy = poses[c, 1] + sin * offset[0] + cos * offset[1]
-        oz = offset[2]
-        mx, my = 0.0, 0.0
+        ox, oy, oz = origins[c, 0], origins[c, 1], origins[c, 2]
+        mx, my, cosine, sine = _aim(rotations[c], local[c], rays)
+        count = gather(parts, dts[c], ox, oy, oz, mx, my, cosine, sine, max_m, table)
         for r in range(rings):
-            flat = math.sqrt(directions[c, r, 0] ** 2 + directions[c, r, 1] ** 2) + 1e-9
-            mx += directions[c, r, 0] / flat
-            my += directions[c, r, 1] / flat
-        norm = math.sqrt(mx * mx + my * my) + 1e-12
-        cx, cy = (cos * mx - sin * my) / norm, (sin * mx + cos * my) / norm
-        count = gather(parts, dts[c], ox, oy, oz, cx, cy, spread[0], spread[1], max_m, table)
-        for r in range(rings):
-            dx, dy, dz = directions[c, r, 0], directions[c, r, 1], directions[c, r, 2]
-            flat = max(math.sqrt(dx * dx + dy * dy), 1e-9)
-            ux, uy, slope = (cos * dx - sin * dy) / flat, (sin * dx + cos * dy) / flat, dz / flat
+            ux, uy, slope, flat = rays[r, 0], rays[r, 1], rays[r, 2], rays[r, 3]
             rho, who, face = nearest(parts, table, count, oz, ux, uy, slope, max_m * flat)
             stretch = math.sqrt(1.0 + slope * slope)
             distance = rho * stretch
@@ -73,7 +90,7 @@ def _sweep(  # type: ignore[no-untyped-def]
                     facing = abs(slope) / stretch
                 else:
                     reflect = parts[who, REFLECT]
-                    facing = incidence(parts, who, face, ux, uy, slope, px, py)
+                    facing = incidence(parts, dts[c], who, face, ux, uy, slope, px, py)
                     if parts[who, TEXTURE] == GLASS and face != TOP and noisy and uniform(key, 16 * index + 7) < 0.6:
                         reflect = 0.01  # most of the light goes through a window
                 echo = reflect * (0.1 + 0.9 * facing) * math.exp(-2.0 * extinction * distance)
@@ -114,18 +131,8 @@ class LidarModel:
         low, high = np.radians(config.elevation_deg)
         elevation = np.linspace(low, high, config.rings) if config.rings > 1 else np.array([(low + high) / 2])
         a, e = np.meshgrid(azimuth, elevation, indexing="ij")
-        self.local = np.stack([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)], axis=-1)  # (C, R, 3)
-        self.directions = np.ascontiguousarray(self.local @ T_base_sensor.rotation.T)
-        flat = self.directions[..., :2] / np.maximum(
-            np.linalg.norm(self.directions[..., :2], axis=-1, keepdims=True), 1e-9
-        )
-        mean = flat.mean(axis=1, keepdims=True)
-        mean /= np.maximum(np.linalg.norm(mean, axis=-1, keepdims=True), 1e-9)
-        cosine = float(
-            np.clip((flat * mean).sum(axis=-1).min(), 0.0, 1.0)
-        )  # beyond 90 degrees apart: no culling to the side
-        self._spread = np.array([cosine, math.sqrt(1 - cosine * cosine)])
-        self._offset = np.ascontiguousarray(T_base_sensor.translation)
+        self._local = np.stack([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)], axis=-1)  # (C, R, 3)
+        self.pose = T_base_sensor
 
     def sweep(self, start_s: float, period_s: float, key: np.uint64 | None) -> tuple[NDArray[Any], ...]:
         """One turn from `start_s` on: points (N, 3) float32 in the sensor frame at each ray's own time, intensity (N,),
@@ -136,16 +143,16 @@ class LidarModel:
         times = start_s + period_s * np.arange(n) / n
         middle = start_s + period_s / 2
         ego = self.world.ego(times)
-        poses = np.column_stack([ego.position[:, :2], ego.yaw])
-        parts = self.world.parts(middle, poses[n // 2, :2], config.max_range_m + 5.0)
+        origins, _, _ = ego.at(self.pose.translation)
+        rotations = ego.rotation @ self.pose.rotation
+        parts = self.world.parts(middle, origins[n // 2], config.max_range_m + 5.0)
         total = n * config.rings
         points, intensity = np.empty((total, 3), np.float32), np.empty(total, np.float32)
         ring, column, hit = np.empty(total, np.uint16), np.empty(total, np.int32), np.empty(total, np.int64)
         g = self.ground
         count = _sweep(
-            parts, poses, times - middle, self.local, self.directions, self._offset, self._spread, config.max_range_m,
-            config.range_noise_m, self.world.scenario.weather.extinction_per_m, np.uint64(0) if key is None else key,
-            g.material, np.array([g.x0_m, g.y0_m, g.cell_m]), GROUND_REFLECT, key is not None, points, intensity,
-            ring, column, hit,
+            parts, origins, rotations, times - middle, self._local, config.max_range_m, config.range_noise_m,
+            self.world.scenario.weather.extinction_per_m, np.uint64(0) if key is None else key, g.material,
+            np.array([g.x0_m, g.y0_m, g.cell_m]), GROUND_REFLECT, key is not None, points, intensity, ring, column, hit,
         )  # fmt: skip
         return points[:count], intensity[:count], ring[:count], period_s * column[:count] / n, hit

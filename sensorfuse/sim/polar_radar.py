@@ -28,25 +28,36 @@ FLOOR_LEVEL = 24.0
 
 
 @njit(cache=True, fastmath=True)
-def _scan(parts, poses, dts, offset, rotation, azimuths, slopes, max_m, bins, power):  # type: ignore[no-untyped-def]
+def _scan(parts, origins, rotations, dts, azimuths, slopes, max_m, bins, power):  # type: ignore[no-untyped-def]
+    """Add echoes to `power` (A, bins). `origins` (A, 3), `rotations` (A, 3, 3): of the sensor in the world."""
     table = np.empty((len(parts) + 1, CANDIDATE_COLUMNS))
     spread = 2.0 * math.pi / len(azimuths)
+    rays = np.empty((len(slopes), 3))  # horizontal unit direction and slope
     for a in range(len(azimuths)):
-        cos, sin = math.cos(poses[a, 2]), math.sin(poses[a, 2])
-        ox = poses[a, 0] + cos * offset[0] - sin * offset[1]
-        oy = poses[a, 1] + sin * offset[0] + cos * offset[1]
+        r = rotations[a]
+        ox, oy, oz = origins[a, 0], origins[a, 1], origins[a, 2]
         for sub in range(2):
             angle = azimuths[a] + (sub - 0.5) * 0.5 * spread
             lx, ly = math.cos(angle), math.sin(angle)
+            mx, my = 0.0, 0.0
             for e in range(len(slopes)):
-                bx = rotation[0, 0] * lx + rotation[0, 1] * ly + rotation[0, 2] * slopes[e]
-                by = rotation[1, 0] * lx + rotation[1, 1] * ly + rotation[1, 2] * slopes[e]
-                bz = rotation[2, 0] * lx + rotation[2, 1] * ly + rotation[2, 2] * slopes[e]
-                flat = max(math.sqrt(bx * bx + by * by), 1e-9)
-                ux, uy, slope = (cos * bx - sin * by) / flat, (sin * bx + cos * by) / flat, bz / flat
-                if e == 0 or abs(rotation[2, 2]) < 0.9999:
-                    count = gather(parts, dts[a], ox, oy, offset[2], ux, uy, 1.0, 0.0, max_m, table)
-                rho, who, _ = nearest(parts, table, count, offset[2], ux, uy, slope, max_m)
+                wx = r[0, 0] * lx + r[0, 1] * ly + r[0, 2] * slopes[e]
+                wy = r[1, 0] * lx + r[1, 1] * ly + r[1, 2] * slopes[e]
+                wz = r[2, 0] * lx + r[2, 1] * ly + r[2, 2] * slopes[e]
+                flat = max(math.sqrt(wx * wx + wy * wy), 1e-9)
+                rays[e, 0], rays[e, 1], rays[e, 2] = wx / flat, wy / flat, wz / flat
+                mx += wx / flat
+                my += wy / flat
+            norm = math.sqrt(mx * mx + my * my) + 1e-12
+            mx, my = mx / norm, my / norm
+            narrow = 1.0
+            for e in range(len(slopes)):
+                narrow = min(narrow, rays[e, 0] * mx + rays[e, 1] * my)
+            narrow = max(narrow, 0.0)
+            count = gather(parts, dts[a], ox, oy, oz, mx, my, narrow, math.sqrt(1.0 - narrow * narrow), max_m, table)
+            for e in range(len(slopes)):
+                ux, uy, slope = rays[e, 0], rays[e, 1], rays[e, 2]
+                rho, who, _ = nearest(parts, table, count, oz, ux, uy, slope, max_m)
                 if who == SKY:
                     continue
                 distance = rho * math.sqrt(1.0 + slope * slope)
@@ -79,12 +90,12 @@ class PolarRadarModel:
         times = start_s + period_s * np.arange(AZIMUTHS) / AZIMUTHS
         middle = start_s + period_s / 2
         ego = self.world.ego(times)
-        poses = np.column_stack([ego.position[:, :2], ego.yaw])
-        parts = self.world.parts(middle, poses[AZIMUTHS // 2, :2], self.config.max_range_m + 5.0)
+        origins = ego.at(self.pose.translation)[0]
+        parts = self.world.parts(middle, origins[AZIMUTHS // 2], self.config.max_range_m + 5.0)
         power = np.zeros((AZIMUTHS, BINS))
         _scan(
-            parts, poses, times - middle, self.pose.translation, np.ascontiguousarray(self.pose.rotation),
-            self.azimuths, np.tan(np.radians(ELEVATIONS_DEG)), self.config.max_range_m, BINS, power,
+            parts, origins, np.ascontiguousarray(ego.rotation @ self.pose.rotation), times - middle, self.azimuths,
+            np.tan(np.radians(ELEVATIONS_DEG)), self.config.max_range_m, BINS, power,
         )  # fmt: skip
         beam = 0.5 * power + 0.25 * (np.roll(power, 1, axis=0) + np.roll(power, -1, axis=0))
         speckle = rng.standard_exponential((AZIMUTHS, BINS), dtype=np.float32)

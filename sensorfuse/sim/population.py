@@ -7,10 +7,12 @@ Traffic keeps its distance by construction. In the ego lane a car repeats the eg
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from sensorfuse.sim.crossing import KEEP_CLEAR_M, Crossing, near_crossing
 from sensorfuse.sim.layout import BIKE_M, KERB_M, PARKED_M, half_width_m, lane_offset_m
 from sensorfuse.sim.scenario import RoadConfig, TrafficConfig
 from sensorfuse.sim.shapes import Shape, make_shape
@@ -25,8 +27,8 @@ PARKING_BEND_PER_M = 1 / 60  # nobody parks where the road bends more
 class Movement:
     """Place along the road at time t: `start_m + direction * law(t + shift_s)`, `offset_m` left of the centre line.
 
-    `law` names a time law: "ego", "oncoming" or "fast"; "steady" moves with `speed_mps`, which is 0 for what stands.
-    `turned_rad` is added to the heading.
+    `law` names a time law of the world; "steady" moves with `speed_mps`, which is 0 for what stands. `turned_rad` is
+    added to the heading. `road` is 0 for the loop, else a side road: its path takes the place of the centre line.
     """
 
     law: str
@@ -36,6 +38,7 @@ class Movement:
     direction: int = 1
     speed_mps: float = 0.0
     turned_rad: float = 0.0
+    road: int = 0
 
 
 @dataclass
@@ -52,7 +55,7 @@ class Population:
         self.movements.append(movement)
 
 
-def _vehicle(rng: np.random.Generator, trucks_share: float) -> str:
+def draw_vehicle(rng: np.random.Generator, trucks_share: float) -> str:
     if rng.random() < trucks_share:
         return "truck" if rng.random() < 0.6 else "bus"
     return "van" if rng.random() < 0.18 else "car"
@@ -68,7 +71,7 @@ def _platoon(
         edge = EGO_CENTRE_M + direction * EGO_HALF_LENGTH_M
         shift = 0.0
         for _ in range(number):
-            name = names.pop() if names and rng.random() < 0.4 else _vehicle(rng, traffic.trucks_share)
+            name = names.pop() if names and rng.random() < 0.4 else draw_vehicle(rng, traffic.trucks_share)
             shape = make_shape(name, rng)
             skip = rng.random() < 0.35
             shift += direction * rng.uniform(1.1, 1.8) * (2.2 if skip else 1.0)
@@ -87,7 +90,7 @@ def _lane(
     for i in range(slots):
         if rng.random() < 0.25:
             continue
-        name = names.pop() if names and rng.random() < 3.0 / slots else _vehicle(rng, traffic.trucks_share)
+        name = names.pop() if names and rng.random() < 3.0 / slots else draw_vehicle(rng, traffic.trucks_share)
         shift = (i + rng.uniform(-0.12, 0.12)) * lap_s / slots
         out.add(name, make_shape(name, rng), Movement(law, 0.0, lane_m, shift, direction))
 
@@ -136,11 +139,22 @@ def populate(
                     )
             else:
                 _steady(out, "pedestrian", walkers, offset, direction, rng.uniform(0.9, 1.7), road, 1.2, rng)
+    park(out, config, traffic, road, (), rng)
+    return out
+
+
+def park(
+    out: Population, config: RoadConfig, traffic: TrafficConfig, road: Road, crossings: Sequence[Crossing],
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    """Cars parked on both sides where the loop is straight and no crossing is near."""
+    edge = half_width_m(config)
     for side in (1, -1):
         share = rng.uniform(*traffic.parked_share)
         places = np.arange(0, road.length_m - 8.0, 7.0)
         bend = np.maximum(np.abs(road.curvature(places - 3.0)), np.abs(road.curvature(places + 3.0)))
-        for place in places[bend < PARKING_BEND_PER_M]:
+        free = (bend < PARKING_BEND_PER_M) & ~near_crossing(crossings, road, places, KEEP_CLEAR_M)
+        for place in places[free]:
             if rng.random() < share:
                 name = "van" if rng.random() < 0.15 else "car"
                 turned = (0.0 if side < 0 else np.pi) + rng.normal(0, 0.02)
@@ -148,4 +162,3 @@ def populate(
                     "steady", float(place) + rng.uniform(-0.3, 0.3), side * (edge + PARKED_M), turned_rad=turned
                 )
                 out.add(name, make_shape(name, rng), parked)
-    return out

@@ -29,7 +29,8 @@ SIDE_X, SIDE_Y, TOP, ROUND = 1, 2, 3, 4
 def gather(parts, dt, ox, oy, oz, cx, cy, cos_spread, sin_spread, max_m, table):  # type: ignore[no-untyped-def]
     """Fill `table` (P, 9) with what rays from (ox, oy, oz) around direction (cx, cy) may hit; return how many parts.
 
-    Parts have moved for `dt` s. `cos_spread`, `sin_spread`: of the largest angle between a ray and that direction.
+    Parts have moved for `dt` s. `cos_spread`, `sin_spread`: of the largest angle between a ray and that direction,
+    over ground; where it is 90 degrees or more (`cos_spread` <= 0), rays go all round and nothing is left out.
     """
     count = 0
     for i in range(len(parts)):
@@ -40,10 +41,10 @@ def gather(parts, dt, ox, oy, oz, cx, cy, cos_spread, sin_spread, max_m, table):
         across = abs(cx * ry - cy * rx)
         distance2 = rx * rx + ry * ry
         aside = across * cos_spread - along * sin_spread > bound or along * cos_spread + across * sin_spread < 0.0
-        if aside and distance2 > bound * bound:
+        if aside and cos_spread > 0.0 and distance2 > bound * bound:
             continue
         distance = math.sqrt(distance2)
-        near = max(distance - bound, 0.05)
+        near = max(distance - bound, 1e-6)
         if near > max_m:
             continue
         far = distance + bound
@@ -74,6 +75,7 @@ def gather(parts, dt, ox, oy, oz, cx, cy, cos_spread, sin_spread, max_m, table):
 def nearest(parts, table, count, oz, ux, uy, slope, max_m):  # type: ignore[no-untyped-def]
     """The first thing on a ray: (horizontal distance, part or GROUND or SKY, face)."""
     best, who, face = max_m, SKY, 0
+    least = 0.02 / math.sqrt(1.0 + slope * slope)
     if slope < 0.0 and -oz / slope < best:
         best, who, face = -oz / slope, GROUND, TOP
     for j in range(count):
@@ -116,15 +118,16 @@ def nearest(parts, table, count, oz, ux, uy, slope, max_m):  # type: ignore[no-u
         if z1 > enter:
             enter, side = z1, TOP
         leave = min(leave, z2)
-        if enter < leave and enter > 0.02 and enter < best:
+        if enter < leave and enter > least and enter < best:
             best, who, face = enter, i, side
     return best, who, face
 
 
 @njit(cache=True, fastmath=True)
-def incidence(parts, who, face, ux, uy, slope, hx, hy):  # type: ignore[no-untyped-def]
-    """Cosine between a ray and the surface it hits at world point (hx, hy), of a part."""
-    c, s = parts[who, COS], parts[who, SIN]
+def incidence(parts, dt, who, face, ux, uy, slope, hx, hy):  # type: ignore[no-untyped-def]
+    """Cosine between a ray and the surface it hits at world point (hx, hy), of a part that has moved for `dt` s."""
+    turned = parts[who, SPIN] * dt
+    c, s = parts[who, COS] - parts[who, SIN] * turned, parts[who, SIN] + parts[who, COS] * turned
     scale = 1.0 / math.sqrt(1.0 + slope * slope)
     if face == TOP:
         return abs(slope) * scale
@@ -132,7 +135,7 @@ def incidence(parts, who, face, ux, uy, slope, hx, hy):  # type: ignore[no-untyp
         return abs(c * ux + s * uy) * scale
     if face == SIDE_Y:
         return abs(c * uy - s * ux) * scale
-    nx, ny = hx - parts[who, X], hy - parts[who, Y]
+    nx, ny = hx - parts[who, X] - parts[who, VX] * dt, hy - parts[who, Y] - parts[who, VY] * dt
     return abs(nx * ux + ny * uy) / max(parts[who, HX], 1e-6) * scale
 
 

@@ -8,11 +8,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.rig import is_scenario_file
-from sensorfuse.yaml_model import YamlModel, parse_model, read_text
+from sensorfuse.sim.device_config import DeviceConfig
+from sensorfuse.yaml_model import YamlModel, key_fault, parse_model, read_text
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=400)]
@@ -29,13 +30,14 @@ class RoadConfig(YamlModel):
     lane_width_m: Annotated[float, Field(ge=2.5, le=5)] = 3.5
     median_m: Annotated[float, Field(ge=0)] = 0.0
     speed_mps: tuple[float, float] = (8.0, 12.0)
-    stops: Annotated[int, Field(ge=0, le=6)] = 2
+    stops: Annotated[int, Field(ge=0, le=6)] = 2  # where there are no crossings
     stop_s: tuple[float, float] = (5.0, 8.0)
     slow_places: Annotated[int, Field(ge=0, le=10)] = 3
     urban: bool = True  # pavements and houses; else hard shoulders, guard rails and trees
     crossings: Annotated[int, Field(ge=0, le=4)] = 0  # side roads with traffic lights and zebra crossings
     bumps: Annotated[int, Field(ge=0, le=20)] = 0  # speed bumps per lap
     roughness_mm: Annotated[float, Field(ge=0, le=30)] = 0.0  # standard deviation of the surface's height
+    tyre_noise: Share = 0.0  # of the ego car: amplitude 1 m from a tyre at 10 m/s, of a microphone's full scale
 
 
 class EgoConfig(YamlModel):
@@ -45,7 +47,13 @@ class EgoConfig(YamlModel):
 
     kind: Literal["car", "handheld", "drone"] = "car"
     suspension: bool = False
-    height_m: tuple[float, float] = (6.0, 14.0)
+    height_m: tuple[float, float] = (6.0, 14.0)  # lowest and highest
+
+    @model_validator(mode="after")
+    def _above_the_traffic(self) -> EgoConfig:
+        if not 5.0 <= self.height_m[0] <= self.height_m[1]:
+            raise key_fault("height_m", f"expected lowest, highest, from 5 m up (above lorries); got {self.height_m}")
+        return self
 
 
 class TrafficConfig(YamlModel):
@@ -70,6 +78,8 @@ class WeatherConfig(YamlModel):
     sun_elevation_deg: Annotated[float, Field(ge=-10, le=90)] = 35.0
     sun_azimuth_deg: Annotated[float, Field(ge=-360, le=360)] = 130.0  # from the world's x axis, counter-clockwise
     wind_mps: Annotated[float, Field(ge=0, le=40)] = 2.0
+    wetness: Share = 0.0  # in pictures: how much the road mirrors, and how well falling rain shows
+    lens_drops: Share = 0.0  # how much of the camera's lens is covered with drops
 
     @property
     def extinction_per_m(self) -> float:
@@ -83,6 +93,7 @@ class Scenario(YamlModel):
     road: RoadConfig = RoadConfig()
     traffic: TrafficConfig = TrafficConfig()
     weather: WeatherConfig = WeatherConfig()
+    devices: dict[str, DeviceConfig] = Field(default_factory=dict)  # by stream, which wins, or by modality
 
 
 def scenarios() -> tuple[str, ...]:

@@ -19,8 +19,8 @@ KIND, X, Y, Z, HX, HY, HZ, COS, SIN, VX, VY, SPIN, REFLECT, BOUND, OWNER, TEXTUR
 COLUMNS = 20
 
 BOX, CYLINDER = 0.0, 1.0
-PLAIN, BODY, GLASS, HOUSE, FOLIAGE, STRIPES, BEACON, WINDOWS, SKIN = range(9)
-"""Textures, as the camera draws them."""
+PLAIN, BODY, GLASS, HOUSE, FOLIAGE, STRIPES, BEACON, WINDOWS, SKIN, LAMP = range(10)
+"""Textures, as the camera draws them. A LAMP shines where its colour is bright."""
 
 Rgb = tuple[float, float, float]
 

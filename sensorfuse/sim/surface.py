@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from sensorfuse.sim.ground import GRASS, PAVEMENT
+from sensorfuse.sim.light import CLEAR_SKY, DAYLIGHT, SUN
 from sensorfuse.sim.noise import hash64
 from sensorfuse.sim.raycast import ROUND, SIDE_X, SIDE_Y, TOP
 from sensorfuse.sim.shapes import (
@@ -65,12 +66,14 @@ def ground_colour(kind, x, y, distance, colour):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, fastmath=True)
 def part_colour(parts, who, face, px, py, pz, ux, uy, light, t_s, colour):  # type: ignore[no-untyped-def]
-    """Set the colour of a point on a part; return (light that falls on it, light that it gives)."""
+    """Set the colour of a point on a part; return the light that falls on it, scattered and direct from the sun, and
+    the light that it gives.
+    """
     cos, sin = parts[who, COS], parts[who, SIN]
     dx, dy = px - parts[who, X], py - parts[who, Y]
     lx, ly, lz = cos * dx + sin * dy, cos * dy - sin * dx, pz - parts[who, Z]
     hx, hy, hz = parts[who, HX], parts[who, HY], parts[who, HZ]
-    day = light[3]
+    day = light[DAYLIGHT]
     if face == TOP:
         nx, ny, nz = 0.0, 0.0, 1.0
     elif face == ROUND:
@@ -79,8 +82,9 @@ def part_colour(parts, who, face, px, py, pz, ux, uy, light, t_s, colour):  # ty
         ax, ay = (cos, sin) if face == SIDE_X else (-sin, cos)
         side = -1.0 if ax * ux + ay * uy > 0.0 else 1.0
         nx, ny, nz = side * ax, side * ay, 0.0
-    sun = max(nx * light[0] + ny * light[1] + nz * light[2], 0.0)
-    lit = day * (0.52 + 0.5 * sun * light[4] + 0.12 * nz) + 0.09
+    sun = max(nx * light[SUN] + ny * light[SUN + 1] + nz * light[SUN + 2], 0.0)
+    lit = day * (0.52 + 0.12 * nz) + 0.09
+    direct = day * 0.5 * sun * light[CLEAR_SKY]
     glow = 0.0
     red, green, blue = parts[who, RED], parts[who, GREEN], parts[who, BLUE]
     texture = int(parts[who, TEXTURE])
@@ -167,6 +171,8 @@ def part_colour(parts, who, face, px, py, pz, ux, uy, light, t_s, colour):  # ty
             else:
                 red, green, blue, glow = 190.0, 20.0, 22.0, 0.8 if day < 0.5 else 0.0
     if glow == 0.0:
-        lit *= 0.82 + 0.18 * min(max(pz / 1.2, 0.0), 1.0)  # less light reaches what is near the ground
+        near_ground = 0.82 + 0.18 * min(max(pz / 1.2, 0.0), 1.0)  # less light reaches what is near the ground
+        lit *= near_ground
+        direct *= near_ground
     colour[0], colour[1], colour[2] = red, green, blue
-    return lit, glow
+    return lit, direct, glow

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from sensorfuse.sim.crossing import BUILT_M, LANE_M, SIDE_KERB_M, SIDE_PAVEMENT_M, Crossing
 from sensorfuse.sim.layout import GUARD_RAIL_M, HOUSES_M, KERB_M, half_width_m
 from sensorfuse.sim.scenario import RoadConfig
-from sensorfuse.sim.shapes import BOX, COS, CYLINDER, FOLIAGE, HOUSE, HX, HY, PLAIN, SIN, Rgb, X, Y, part
+from sensorfuse.sim.shapes import (
+    BOX,
+    COS,
+    CYLINDER,
+    FOLIAGE,
+    HOUSE,
+    HX,
+    HY,
+    KIND,
+    PLAIN,
+    SIN,
+    TEXTURE,
+    Rgb,
+    X,
+    Y,
+    part,
+)
+from sensorfuse.sim.street_furniture import furnish
 from sensorfuse.sim.trajectory import Road
 
 Array = NDArray[np.float64]
@@ -105,9 +125,54 @@ def _rural(road: Road, edge: float, line: Array, rng: np.random.Generator, media
     return rows
 
 
-def surround(config: RoadConfig, road: Road, rng: np.random.Generator) -> Array:
-    """Parts (P, COLUMNS) of everything that stands beside the road."""
+def _side_houses(crossing: Crossing, line: Array, houses: list[Array], rng: np.random.Generator) -> list[Array]:
+    """Houses along a side road and round its ends, clear of all roads (`line`) and of each other."""
+    rows: list[Array] = []
+    place = 0.0
+    while place < crossing.road.length_m:
+        width, depth, height = rng.uniform(9, 18), rng.uniform(8, 13), rng.uniform(4, 14)
+        out = LANE_M - (SIDE_PAVEMENT_M + 0.8 + rng.uniform(0, 1) ** 2 * 5 + depth / 2)
+        house = _placed(_house(rng, width, depth, height), crossing.road.points(place + width / 2, out)[0])
+        clear = _clear(house, line, crossing.edge_m + HOUSES_M) and _off_side_road(house, crossing)
+        if clear and all(_apart(house, other) for other in [*houses, *rows]):
+            rows.append(house)
+        place += width * 0.5
+    return rows
+
+
+def _apart(a: Array, b: Array) -> bool:
+    """Whether two boxes keep half a metre between them, by the separating axes of their outlines."""
+    for one, other in ((a, b), (b, a)):
+        dx, dy = other[X] - one[X], other[Y] - one[Y]
+        cos = abs(one[COS] * other[COS] + one[SIN] * other[SIN])
+        sin = abs(one[COS] * other[SIN] - one[SIN] * other[COS])
+        along, across = one[COS] * dx + one[SIN] * dy, one[COS] * dy - one[SIN] * dx
+        if abs(along) > one[HX] + cos * other[HX] + sin * other[HY] + 0.5:
+            return True
+        if abs(across) > one[HY] + sin * other[HX] + cos * other[HY] + 0.5:
+            return True
+    return False
+
+
+def _off_side_road(row: Array, crossing: Crossing) -> bool:
+    """Whether what stands beside the road leaves a side road and its pavements free, and the view at the corner."""
+    u, v = np.abs(crossing.local(row[[X, Y]])[0])
+    wide = row[HX] if row[KIND] == CYLINDER else 0.0
+    if u < SIDE_KERB_M + 6.0 and v < crossing.edge_m + HOUSES_M and row[KIND] == CYLINDER:
+        return False
+    return _clear(row, crossing.line(), BUILT_M + wide)
+
+
+def surround(config: RoadConfig, road: Road, crossings: Sequence[Crossing], rng: np.random.Generator) -> Array:
+    """Parts (P, COLUMNS) of everything that stands beside the road and its side roads, without traffic lights."""
     edge = half_width_m(config)
     line = road.points(np.arange(0, road.length_m, 3.0))[:, :2]
     rows = _urban(road, edge, line, rng) if config.urban else _rural(road, edge, line, rng, config.median_m)
+    if crossings:
+        rows = [row for row in rows if all(_off_side_road(row, c) for c in crossings)]
+        for crossing in crossings:
+            others = np.vstack([line, *[c.line() for c in crossings if c is not crossing]])
+            houses = [row for row in rows if row[TEXTURE] == HOUSE]
+            rows.extend(_side_houses(crossing, others, houses, rng))
+        rows.extend(furnish(road, edge, crossings, rng))
     return np.stack(rows)

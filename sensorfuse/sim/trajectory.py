@@ -8,6 +8,7 @@ rule.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,37 +112,66 @@ class Driving:
     slow_mps: float = 4.0
 
 
-def time_law(road: Road, driving: Driving) -> LoopSpline:
-    """Distance along the road over time, periodic in one lap: fastest within the limits of `driving`.
-
-    Speed is bounded by lateral acceleration in bends, then by braking and accelerating (one pass backwards, one
-    forwards, over two laps each so that the seam does not show).
-    """
-    n = max(200, int(road.length_m / 0.5))
-    ds = road.length_m / n
-    s: Array = np.arange(n, dtype=np.float64) * ds
-    limit = np.minimum(driving.top_mps, np.sqrt(driving.lateral_mps2 / np.maximum(np.abs(road.curvature(s)), 1e-4)))
-    for place in driving.slow_m:
-        near = np.abs((s - place + road.length_m / 2) % road.length_m - road.length_m / 2) < 8.0
-        limit[near] = np.minimum(limit[near], driving.slow_mps)
-    stops = sorted({round(m / ds) % n for m in driving.stops_m})
-    limit[stops] = CREEP_MPS
-    square = np.tile(limit**2, 2)
+@njit(cache=True)
+def _brake_and_accelerate(square: Array, brake_mps2: float, accelerate_mps2: float, ds: float) -> Array:
+    """Squared speed limits (n,) of a closed road, lowered to what braking and accelerating can follow."""
+    n = len(square)
+    twice = np.concatenate((square, square))
     for i in range(2 * n - 1, 0, -1):
-        square[i - 1] = min(square[i - 1], square[i] + 2 * driving.brake_mps2 * ds)
-    square = np.tile(square[:n], 2)
+        twice[i - 1] = min(twice[i - 1], twice[i] + 2 * brake_mps2 * ds)
+    twice[n:] = twice[:n].copy()
     for i in range(1, 2 * n):
-        square[i] = min(square[i], square[i - 1] + 2 * driving.accelerate_mps2 * ds)
-    speed = np.sqrt(square[n:])
-    seconds = 2 * ds / (speed + np.roll(speed, -1))  # from each place to the next
-    times, places = [0.0], [0.0]
-    for i in range(n):
-        if i in stops:
-            times.append(times[-1] + driving.dwell_s)
-            places.append(places[-1])
-        times.append(times[-1] + float(seconds[i]))
-        places.append((i + 1) * ds)
-    period = times[-1]
-    count = max(12, math.ceil(period / LAW_STEP_S))
-    control = np.interp(np.arange(count) * period / count, times, places)
-    return LoopSpline(control[:, None], period, [road.length_m])
+        twice[i] = min(twice[i], twice[i - 1] + 2 * accelerate_mps2 * ds)
+    return twice[n:]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long a lap takes, cell by cell, without the time that traffic stands: `seconds` (n,) per `cell_m`."""
+
+    seconds: Array
+    cell_m: float
+    length_m: float
+
+    @staticmethod
+    def of(road: Road, driving: Driving, direction: int = 1) -> Pace:
+        """Fastest within the limits of `driving`, which counts metres travelled from s = 0 in `direction`.
+
+        Speed is bounded by lateral acceleration in bends, then by braking and accelerating (one pass backwards, one
+        forwards, over two laps each so that the seam does not show).
+        """
+        n = max(200, int(road.length_m / 0.5))
+        ds = road.length_m / n
+        s: Array = np.arange(n, dtype=np.float64) * ds
+        bend = np.maximum(np.abs(road.curvature(direction * s)), 1e-4)
+        limit = np.minimum(driving.top_mps, np.sqrt(driving.lateral_mps2 / bend))
+        for place in driving.slow_m:
+            near = np.abs((s - place + road.length_m / 2) % road.length_m - road.length_m / 2) < 8.0
+            limit[near] = np.minimum(limit[near], driving.slow_mps)
+        limit[[round(m / ds) % n for m in driving.stops_m]] = CREEP_MPS
+        speed = np.sqrt(_brake_and_accelerate(limit**2, driving.brake_mps2, driving.accelerate_mps2, ds))
+        return Pace(2 * ds / (speed + np.roll(speed, -1)), ds, road.length_m)
+
+    def cell(self, metres: float) -> int:
+        """The cell that begins nearest to a place."""
+        return round(metres / self.cell_m) % len(self.seconds)
+
+    def law(self, waits_s: Mapping[int, float]) -> LoopSpline:
+        """Distance over time, periodic in one lap; traffic stands `waits_s` at the beginning of these cells."""
+        times, places = [0.0], [0.0]
+        for i, seconds in enumerate(self.seconds.tolist()):
+            if i in waits_s:
+                times.append(times[-1] + waits_s[i])
+                places.append(places[-1])
+            times.append(times[-1] + seconds)
+            places.append((i + 1) * self.cell_m)
+        period = times[-1]
+        count = max(12, math.ceil(period / LAW_STEP_S))
+        control = np.interp(np.arange(count) * period / count, times, places)
+        return LoopSpline(control[:, None], period, [self.length_m])
+
+
+def time_law(road: Road, driving: Driving) -> LoopSpline:
+    """Distance along the road over time, periodic in one lap, with the stops of `driving`: see `Pace`."""
+    pace = Pace.of(road, driving)
+    return pace.law({pace.cell(m): driving.dwell_s for m in driving.stops_m})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sensorfuse.geometry import Transform, wrap_angle
+from sensorfuse.geometry import Transform
 from sensorfuse.messages import Detections, SoundEvent, Truth
 from sensorfuse.rig import LidarConfig
 from sensorfuse.sim.ground import GroundMap
@@ -37,12 +37,13 @@ class TruthModel:
         ego = self.world.ego(t_s)
         pose = ego.pose()
         state, size, n = states[who], self.world.size[who], len(who)
+        heading = np.column_stack([np.cos(state[:, 2]), np.sin(state[:, 2])]) @ pose.rotation[:2]
         objects = Detections(
             class_id=self.world.class_id[who],
             score=np.ones(n, np.float32),
             center=pose.inverse() @ np.column_stack([state[:, :2], size[:, 2] / 2]),
             size=size,
-            yaw=wrap_angle(state[:, 2] - ego.yaw),
+            yaw=np.arctan2(heading[:, 1], heading[:, 0]),
             velocity=state[:, 3:5] @ pose.rotation[:2, :2],
             covariance=np.zeros((n, 4, 4)),
             track_id=who.astype(np.int64),

@@ -11,6 +11,7 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.log import open_log
 from sensorfuse.log.convert import convert
 from sensorfuse.log.mcap_log import McapLogReader
+from sensorfuse.messages import MessageTruth
 from sensorfuse.rig import shipped_rig
 
 
@@ -51,6 +52,20 @@ def test_truth_is_kept(tmp_path: Path, kit: dict) -> None:
     with open_log(tmp_path / "b.mcap") as reader:
         for a, b in zip(truths, reader.truth(), strict=True):
             kit["same"](a, b)
+
+
+def test_truth_of_messages_is_kept(tmp_path: Path, kit: dict) -> None:
+    from sensorfuse.log import LogWriter
+
+    events = [MessageTruth("imu", k, k, 5 * k, 5 * k + 1, 5 * k + 2, 5 * k + 3, marks=("spike",)) for k in range(4)]
+    with LogWriter(tmp_path / "a.mcap") as writer:
+        for sample in kit["samples"](3):
+            writer.write_sample(sample)
+        for event in [*events, MessageTruth("cam", -1, 0, 1, 1, 1, 1, lost="drop")]:
+            writer.write_event(event)
+    convert(tmp_path / "a.mcap", tmp_path / "b.mcap", streams=["imu"])
+    with open_log(tmp_path / "b.mcap") as reader:
+        assert list(reader.events()) == events
 
 
 def test_existing_target_is_kept_unless_forced(tmp_path: Path) -> None:

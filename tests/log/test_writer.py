@@ -16,7 +16,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.log import LogWriter, open_log, read_frames
 from sensorfuse.log.mcap_log import McapLogReader
-from sensorfuse.messages import Sample
+from sensorfuse.messages import MessageTruth, Sample
 from sensorfuse.rig import Intrinsics, Rig, shipped_rig
 
 
@@ -51,6 +51,33 @@ def test_truth_comes_back_identical(tmp_path: Path, kit: dict) -> None:
     with open_log(tmp_path / "t.mcap") as reader:
         for a, b in zip(truths, reader.truth(), strict=True):
             kit["same"](a, b)
+
+
+def test_what_befell_messages_comes_back_identical(tmp_path: Path) -> None:
+    stamp = 1_700_000_000_123_456_789
+    events = [
+        MessageTruth("camera", 0, 0, stamp, stamp - 7, stamp + 5, stamp + 9, content_k=0),
+        MessageTruth("camera", -1, 1, stamp + 1, stamp, stamp + 6, stamp + 10, lost="burst", content_k=1),
+        MessageTruth("imu", 1, 1, 42, stamp, stamp + 6, stamp + 11, copy=2, content_k=0, marks=("spike", "stalled")),
+    ]
+    with LogWriter(tmp_path / "e.mcap") as writer:
+        for event in events:
+            writer.write_event(event)
+    with open_log(tmp_path / "e.mcap") as reader:
+        assert list(reader.events()) == events == list(reader.events())
+        assert not reader.rejected
+        assert not reader.streams()
+    assert [e.frozen for e in events] == [False, False, True]
+
+
+def test_a_damaged_event_is_counted(tmp_path: Path) -> None:
+    event = MessageTruth("camera", 0, 0, 1, 2, 3, 4)
+    with LogWriter(tmp_path / "e.mcap") as writer:
+        writer._add_json("/truth/messages", {"stream": "camera"}, "event", 3)
+        writer.write_event(event)
+    with open_log(tmp_path / "e.mcap") as reader:
+        assert list(reader.events()) == [event]
+        assert reader.rejected[("truth/messages", "record damaged: KeyError")] == 1
 
 
 def test_same_calls_same_bytes(tmp_path: Path, kit: dict) -> None:
@@ -140,6 +167,7 @@ def test_every_channel_is_cdr_and_json_is_described(tmp_path: Path, kit: dict) -
             writer.write_sample(sample)
         writer.write_frame(kit["frame"](), 1)
         writer.write_truth(kit["truth"](0))
+        writer.write_event(MessageTruth("camera", 0, 0, 1, 2, 3, 4))
     described = 0
     with (tmp_path / "a.mcap").open("rb") as file:
         reader = make_reader(file)
@@ -154,7 +182,7 @@ def test_every_channel_is_cdr_and_json_is_described(tmp_path: Path, kit: dict) -
             schema = json.loads(channel.metadata["jsonschema"])
             record = json.loads(message.data[8:].rstrip(b"\0"))  # CDR: 4 bytes of header, 4 of length, text, 0
             assert set(schema["required"]) <= set(record) == set(schema["properties"])
-    assert described == 10
+    assert described == 11
 
 
 def test_intrinsics_are_written_once_before_the_first_image(tmp_path: Path, kit: dict) -> None:

@@ -67,3 +67,30 @@ def test_the_child_ends_with_its_parent(small_rig: Rig) -> None:
         time.sleep(0.01)
     os.waitpid(child.pid, 0)
     assert not child.is_running()
+
+
+@pytest.mark.parametrize("stream", ["camera", "imu"])
+def test_a_copy_costs_nothing_and_is_the_same(small_rig: Rig, stream: str) -> None:
+    device = SimulatedDevice(SimulatedRig(small_rig), stream)
+    samples = []
+    for k in (3, 4, 3, 3):
+        device.request(k)
+        samples.append(device.take(TIMEOUT_S))
+    first = samples[0]
+    assert first is not None
+    for sample in samples[2:]:
+        assert sample is not None
+        assert sample.stamp_ns == first.stamp_ns
+        assert all(np.array_equal(sample.arrays[n], first.arrays[n]) for n in first.arrays)
+
+
+def test_a_scenario_begins_when_it_is_told_to(small_rig: Rig) -> None:
+    device = SimulatedDevice(SimulatedRig(small_rig), "imu")
+    stamps = []
+    for epoch_ns in (0, 5_000_000_007, 0):
+        device.request(3, epoch_ns)
+        sample = device.take(TIMEOUT_S)
+        assert sample is not None
+        stamps.append(sample.stamp_ns)
+    assert stamps[1] - stamps[0] == 5_000_000_007
+    assert stamps[2] == stamps[0]

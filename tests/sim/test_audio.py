@@ -9,10 +9,10 @@ import pytest
 
 from sensorfuse.geometry import Transform
 from sensorfuse.rig import AudioConfig
-from sensorfuse.sim.audio import TWO_TONES, AudioModel
+from sensorfuse.sim.audio import EGO_ENGINE, MICROPHONE_NOISE, TWO_TONES, AudioModel
 from sensorfuse.sim.rigid_motion import RigidMotion
 from sensorfuse.sim.scenario import Scenario, load_scenario
-from sensorfuse.sim.sound_sources import SPEED_OF_SOUND_MPS, SoundSources
+from sensorfuse.sim.sound_sources import REACH_M, SIREN, SPEED_OF_SOUND_MPS, SoundSources
 from sensorfuse.sim.world import World
 
 RATE = 16000
@@ -28,8 +28,15 @@ class OneSiren:
     size = np.array([[6.0, 2.1, 2.3]])
     scenario = Scenario.model_validate({"weather": {"wind_mps": 0}})
 
-    def __init__(self, place: tuple[float, float], velocity: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        place: tuple[float, float],
+        velocity: tuple[float, float],
+        ego_velocity: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        ego_rpy: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    ) -> None:
         self.place, self.velocity = np.array(place), np.array(velocity)
+        self.ego_velocity, self.ego_rpy = np.array(ego_velocity), np.array(ego_rpy)
 
     def motion(self, who: np.ndarray, t_s: Any) -> np.ndarray:
         out = np.zeros((len(who), 9))
@@ -41,7 +48,10 @@ class OneSiren:
         return np.zeros(len(who))
 
     def ego(self, t_s: np.ndarray) -> RigidMotion:
-        return RigidMotion.from_derivatives(*np.zeros((2, len(np.atleast_1d(t_s)), 3, 3)))
+        t = np.atleast_1d(t_s)
+        place, rpy = np.zeros((2, len(t), 3, 3))
+        place[:, 0], place[:, 1], rpy[:, 0] = t[:, None] * self.ego_velocity, self.ego_velocity, self.ego_rpy
+        return RigidMotion.from_derivatives(place, rpy)
 
     def ego_distance(self, t_s: np.ndarray) -> np.ndarray:
         return np.zeros(len(np.atleast_1d(t_s)))
@@ -53,6 +63,7 @@ class OneCar(OneSiren):
 
 def listen(world: OneSiren, phase: float = 0.0) -> AudioModel:
     model = AudioModel(world, CONFIG, POSE, 0, "microphones")  # type: ignore[arg-type]
+    model._wind[:] = 0.0
     model.sources.siren_style[:] = TWO_TONES
     model.sources.pitch[:] = 1.0
     model.sources.siren_phase[:], model.sources.siren_period_s[:] = 0.0, 1000.0
@@ -62,46 +73,79 @@ def listen(world: OneSiren, phase: float = 0.0) -> AudioModel:
 def loudest_hz(pcm: np.ndarray) -> float:
     window = pcm * np.hanning(len(pcm))
     spectrum = np.abs(np.fft.rfft(window, 1 << 19))
+    spectrum[: 200 * (1 << 19) // RATE] = 0.0  # the ego's engine
     return float(np.argmax(spectrum)) * RATE / (1 << 19)
 
 
 @pytest.mark.parametrize("speed", [0.0, 20.0, -20.0])
-def test_a_moving_siren_is_heard_at_the_doppler_frequency(speed: float) -> None:
-    """On the line of sight f = f0 / (1 - v / c); the low tone of 435 Hz lasts from emission 1.3 s on for 0.65 s."""
-    world = OneSiren((-60.0, 0.0), (speed, 0.0))
+@pytest.mark.parametrize("ear_speed", [0.0, 15.0, -15.0])
+def test_a_moving_siren_is_heard_at_the_doppler_frequency(speed: float, ear_speed: float) -> None:
+    """On the line of sight f = f0 (c + w) / (c - v); the low tone of 435 Hz lasts from emission 1.3 s on for 0.65 s.
+
+    v is the speed of the siren towards the array, w that of the array towards the siren.
+    """
+    world = OneSiren((-60.0, 0.0), (speed, 0.0), (-ear_speed, 0.0, 0.0))
     model = listen(world)
-    first = int((1.3 + 75 / SPEED_OF_SOUND_MPS + 0.1) * RATE)
-    pcm = model.block(0.0, first, 4000, np.random.default_rng(0))[:, 0]
-    assert loudest_hz(pcm) == pytest.approx(435.0 / (1 - speed / SPEED_OF_SOUND_MPS), abs=0.7)
+    c = SPEED_OF_SOUND_MPS
+    reached_s = (1.45 + (60.5 - 1.45 * speed) / c) / (1 + ear_speed / c)
+    pcm = model.block(0.0, int(reached_s * RATE), 4000, np.random.default_rng(0))[:, 0]
+    assert loudest_hz(pcm) == pytest.approx(435.0 * (c + ear_speed) / (c - speed), abs=0.7)
 
 
-def test_arrival_differences_give_the_direction() -> None:
-    """The siren's clean sound (no microphone noise to speak of) reaches each microphone when geometry says."""
-    azimuth = 2.1
-    world = OneSiren((0.5 + 40 * np.cos(azimuth), 40 * np.sin(azimuth)), (0.0, 0.0))
+MOVING_AND_TILTED: dict[str, Any] = {"ego_velocity": (14.0, -6.0, 1.0), "ego_rpy": (0.4, -0.3, 0.9)}
+
+
+@pytest.mark.parametrize("ego", [{}, MOVING_AND_TILTED])
+def test_arrival_differences_give_the_direction(ego: dict[str, Any]) -> None:
+    """The siren's clean sound (no microphone noise to speak of) reaches each microphone when geometry says.
+
+    A tone of f0 at the source has phase 2 pi f0 (t - distance(t) / c) at a microphone, wherever that goes; what
+    the array hears is f0 (1 - d distance / dt / c).
+    """
+    azimuth, seconds, samples = 2.1, 2.2, 1600
+    still = OneSiren((0.0, 0.0), (0.0, 0.0), **ego)
+    centre = (still.ego(np.array([seconds])).pose() @ POSE).translation
+    world = OneSiren((centre[0] + 40 * np.cos(azimuth), centre[1] + 40 * np.sin(azimuth)), (0.0, 0.0), **ego)
     model = listen(world)
-    pcm = model.block(0.0, 20 * RATE, 8000, np.random.default_rng(0)).astype(float)
-    microphones = POSE @ np.array(CONFIG.microphones_m)
+    pcm = model.block(0.0, round(seconds * RATE), samples, np.random.default_rng(0)).astype(float)
     source = np.array([*world.place, 0.7 * 2.3])
-    distance = np.linalg.norm(microphones - source, axis=1)
+
+    def distances(t: float) -> np.ndarray:
+        pose = world.ego(np.array([t])).pose() @ POSE
+        return np.linalg.norm(pose @ np.array(CONFIG.microphones_m) - source, axis=1)
+
+    middle = seconds + samples / 2 / RATE
+    heard = 1 - (distances(middle + 1e-3) - distances(middle - 1e-3)) / 2e-3 / SPEED_OF_SOUND_MPS
     spectrum = np.fft.rfft(pcm * np.hanning(len(pcm))[:, None], axis=0)
     hz = np.fft.rfftfreq(len(pcm), 1 / RATE)
     strong = np.abs(spectrum[:, 0]) > 0.2 * np.abs(spectrum[:, 0]).max()
+    differ = 0.0
     for i in range(1, 4):
         phase = np.angle(spectrum[strong, i] * spectrum[strong, 0].conj())  # below 700 Hz it does not wrap at 30 cm
         weight = np.abs(spectrum[strong, 0]) ** 2
         low = (hz[strong] > 300) & (hz[strong] < 620)
         delay = -(weight * phase / (2 * np.pi * hz[strong]))[low].sum() / weight[low].sum()
-        assert delay == pytest.approx((distance[i] - distance[0]) / SPEED_OF_SOUND_MPS, abs=4e-6)
+        expected = (distances(middle)[i] - distances(middle)[0]) / SPEED_OF_SOUND_MPS / heard[0]
+        differ = max(differ, abs(expected))
+        assert delay == pytest.approx(expected, abs=4e-6)
+    assert differ > 2e-4
 
 
 def test_amplitude_falls_with_distance() -> None:
-    levels = []
-    for distance in (10.0, 20.0):
-        pcm = listen(OneSiren((distance, 0.0), (0.0, 0.0))).block(0.0, 20 * RATE, 8000, np.random.default_rng(0))
-        levels.append(pcm.std())
-    assert levels[0] / levels[1] == pytest.approx(2.0, rel=0.1)
-    assert levels[0] < 0.5
+    """As 1 / distance, but for the fading out towards where the siren falls silent."""
+    levels = {}
+    for distance in (10.0, 20.0, 40.0, 80.0):
+        silent = listen(OneSiren((distance, 0.0), (0.0, 0.0)))
+        silent.sources.siren_period_s[:] = 1e9
+        first = int((20.0 + distance / SPEED_OF_SOUND_MPS) * RATE)
+        pcm = silent.block(0.0, first, 8000, np.random.default_rng(0)).astype(float)
+        power = (pcm**2).mean(axis=0) - MICROPHONE_NOISE**2 - EGO_ENGINE**2 * (0.5 + 0.18)
+        ear = np.linalg.norm(POSE @ np.array(CONFIG.microphones_m) - [distance, 0, 0.7 * 2.3], axis=1)
+        fading = 1 - (ear / REACH_M[SIREN]) ** 2
+        levels[distance] = np.sqrt(power) * ear / fading
+    for distance in (20.0, 40.0, 80.0):
+        np.testing.assert_allclose(levels[distance] / levels[10.0], 1.0, atol=0.01)
+    assert 0.3 < levels[10.0].mean() < 1.0
 
 
 def test_blocks_join_without_a_seam() -> None:

@@ -129,3 +129,23 @@ def test_a_tilted_sensor_sees_the_same_world(world: World, lidar: LidarModel) ->
     assert places[:, 2].min() > -1e-3
     assert (np.abs(places[:, 2]) < 1e-3).sum() > 1000
     assert (hit >= 0).sum() > 50
+
+
+@pytest.mark.parametrize("name", ["town_bumps", "handheld", "drone"])
+def test_what_sways_and_flies_sees_a_flat_ground_and_whole_objects(name: str) -> None:
+    world = World(load_scenario(name), 1)
+    config = LidarConfig(rings=32, columns=512, elevation_deg=(-60.0, 15.0), max_range_m=80.0)
+    model = LidarModel(world, config, POSE, GroundMap.of(world.scenario.road, world.road))
+    onto = 0
+    for start in (7.0, 52.0, 96.0):
+        points, _, ring, after_s, hit = model.sweep(start, PERIOD_S, None)
+        owner = hit[np.round(after_s / PERIOD_S * config.columns).astype(int) * config.rings + ring]
+        places = to_world(world, points, start + after_s)
+        assert places[:, 2].min() > -1e-4
+        assert (np.abs(places[:, 2]) < 1e-4).sum() > 4000
+        on = owner >= 0
+        onto += on.sum()
+        motion = world.motion(owner[on], start + after_s[on])
+        gap = np.hypot(*(places[on, :2] - motion[:, :2]).T)
+        assert (gap < np.hypot(world.size[owner[on], 0], world.size[owner[on], 1]) / 2 + 0.03).all()
+    assert onto > 100

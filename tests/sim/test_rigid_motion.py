@@ -24,7 +24,9 @@ def moving(t: np.ndarray) -> RigidMotion:
 def test_velocity_rate_and_their_derivatives_are_those_of_the_pose() -> None:
     t = np.linspace(0.0, 9.0, 40)
     now, before, after = moving(t), moving(t - H), moving(t + H)
-    turned = np.stack([Rotation.from_matrix(a.T @ b).as_rotvec() for a, b in zip(before.rotation, after.rotation, strict=True)])
+    turned = np.stack(
+        [Rotation.from_matrix(a.T @ b).as_rotvec() for a, b in zip(before.rotation, after.rotation, strict=True)]
+    )
     np.testing.assert_allclose(now.rate, turned / (2 * H), atol=1e-5)
     np.testing.assert_allclose(now.spin, (after.rate - before.rate) / (2 * H), atol=1e-5)
     places = [m.at(LEVER)[0] for m in (before, now, after)]

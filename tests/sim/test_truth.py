@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from sensorfuse.geometry import Transform
 from sensorfuse.messages import CLASSES, SOUND_CLASSES
 from sensorfuse.rig import Rig
 from sensorfuse.sim import SimulatedRig
+from sensorfuse.sim.truth import TruthModel
 
 S = 1_000_000_000
 H_NS = 1_000_000
@@ -95,3 +98,29 @@ def test_sounds_are_near_and_known(sim: SimulatedRig) -> None:
             assert sound.name in SOUND_CLASSES
             assert abs(sound.azimuth_rad) <= np.pi
     assert names == {"siren", "horn"}
+
+
+def test_truth_is_in_the_axes_of_a_tilted_base(stage: Any, shaking_ego: Any) -> None:
+    """Boxes and velocities, put back into the world by the whole pose, are where and as fast as they are."""
+    scene = stage([("pedestrian", 12.0, 4.0, 0.4, 1.2, 0.5), ("truck", 25.0, -6.0, 2.5, 0, 0)], [], shaking_ego)
+    model = TruthModel(scene, Transform.identity())
+    for t in (0.0, 0.13, 0.31):
+        truth = model.at(round(t * S), t)
+        pose = Transform.from_matrix(truth.pose)
+        assert abs(pose.rotation[2, 0]) + abs(pose.rotation[2, 1]) > 0.02
+        states = scene.states(t)
+        np.testing.assert_allclose(
+            pose @ truth.objects.center, np.column_stack([states[:, :2], scene.size[:, 2] / 2]), atol=1e-9
+        )
+        along = np.column_stack([np.cos(states[:, 2]), np.sin(states[:, 2]), [0, 0]]) @ pose.rotation
+        np.testing.assert_allclose(np.tan(truth.objects.yaw), along[:, 1] / along[:, 0], atol=1e-9)
+        speed = np.column_stack([states[:, 3:5], [0, 0]]) @ pose.rotation
+        np.testing.assert_allclose(truth.objects.velocity, speed[:, :2], atol=1e-9)
+        h = 1e-4
+        before, after = (Transform.from_matrix(model.at(0, t + s * h).pose) for s in (-1, 1))
+        over_ground = (after.translation - before.translation) / (2 * h)
+        np.testing.assert_allclose(truth.twist[:3], pose.rotation.T @ over_ground, atol=1e-4)
+        turned = (before.inverse() @ after).rotation
+        skewed = turned - turned.T
+        rate = np.array([skewed[2, 1], skewed[0, 2], skewed[1, 0]]) / (4 * h)
+        np.testing.assert_allclose(truth.twist[3:], rate, atol=1e-4)

@@ -33,12 +33,15 @@ def overlap(a: np.ndarray, b: np.ndarray) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("name", "seed"), [("town", 0), ("town", 7), ("town", 22), ("highway", 3)])
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [("town", 0), ("town", 7), ("town", 22), ("highway", 3), ("city", 0), ("city", 1), ("city", 2), ("city", 5)],
+)
 def test_nobody_collides(name: str, seed: int) -> None:
     world = World(load_scenario(name), seed)
     size = np.vstack([world.size, [4.7, 1.9, 1.5]])
     reach = np.hypot(size[:, 0], size[:, 1]) / 2
-    for t in np.arange(0.0, 1.4 * world.lap_s, 2.3):
+    for t in np.arange(0.0, 1.4 * world.lap_s, 1.1 if world.crossings else 2.3):
         now = world.ego(t)
         middle = now.at(np.array([EGO_CENTRE_M, 0.0, 0.0]))[0][0]
         ego = np.array([*middle[:2], now.yaw[0], 0.0, 0.0, 0.0])
