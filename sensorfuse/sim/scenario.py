@@ -1,5 +1,5 @@
-"""What a synthetic world is made of: road, traffic, surroundings, weather. Scenario files ship as YAML beside this
-module.
+"""What a synthetic world is made of: road, traffic, surroundings, weather. Shipped ones are the YAML files of
+`sensorfuse.sim.scenarios`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.rig import is_scenario_file
-from sensorfuse.sim.device_config import DeviceConfig
+from sensorfuse.sim.devices.device_config import DeviceConfig
 from sensorfuse.yaml_model import YamlModel, key_fault, parse_model, read_text
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -98,7 +98,7 @@ class Scenario(YamlModel):
 
 def scenarios() -> tuple[str, ...]:
     """Names of the shipped scenarios."""
-    files = resources.files("sensorfuse.sim").iterdir()
+    files = resources.files("sensorfuse.sim.scenarios").iterdir()
     return tuple(sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml")))
 
 
@@ -113,5 +113,5 @@ def load_scenario(name: str) -> Scenario:
         return parse_model(Scenario, read_text(Path(name), "scenario", known), name, "scenario")
     if name not in scenarios():
         raise SensorfuseError(f"no scenario is called {name!r}; give a .yaml file, or one of the {known}")
-    text = (resources.files("sensorfuse.sim") / f"{name}.yaml").read_text(encoding="utf-8")
+    text = (resources.files("sensorfuse.sim.scenarios") / f"{name}.yaml").read_text(encoding="utf-8")
     return parse_model(Scenario, text, f"{name}.yaml", "scenario")

@@ -17,20 +17,20 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.geometry import Transform
 from sensorfuse.messages import MessageTruth, Sample, Truth
 from sensorfuse.rig import AudioConfig, ImuConfig, LidarConfig, RadarConfig, Rig, SensorConfig
-from sensorfuse.sim.audio import AudioModel
-from sensorfuse.sim.camera import CameraModel
-from sensorfuse.sim.device import Device, check_devices
-from sensorfuse.sim.device_clock import DeviceClock
-from sensorfuse.sim.ground import GroundMap
-from sensorfuse.sim.imu import ImuModel
-from sensorfuse.sim.lidar import LidarModel
+from sensorfuse.sim.devices.device import Device, check_devices
+from sensorfuse.sim.devices.device_clock import DeviceClock
 from sensorfuse.sim.noise import message_rng, noise_key
-from sensorfuse.sim.polar_radar import BINS, PolarRadarModel
-from sensorfuse.sim.radar import RadarModel
 from sensorfuse.sim.scenario import load_scenario
+from sensorfuse.sim.scene.ground import GroundMap
+from sensorfuse.sim.scene.world import World
+from sensorfuse.sim.sensors.audio import AudioModel
+from sensorfuse.sim.sensors.camera import CameraModel
+from sensorfuse.sim.sensors.imu import ImuModel
+from sensorfuse.sim.sensors.lidar import LidarModel
+from sensorfuse.sim.sensors.polar_radar import BINS, PolarRadarModel
+from sensorfuse.sim.sensors.radar import RadarModel
 from sensorfuse.sim.truth import TruthModel
 from sensorfuse.sim.visibility import VisibilityModel
-from sensorfuse.sim.world import World
 
 Content = tuple[dict[str, NDArray[Any]], dict[str, Any]]  # arrays and meta
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from sensorfuse.geometry import Transform
 from sensorfuse.messages import Detections, SoundEvent, Truth
 from sensorfuse.rig import LidarConfig
-from sensorfuse.sim.ground import GroundMap
-from sensorfuse.sim.lidar import LidarModel
-from sensorfuse.sim.sound_sources import SoundSources
-from sensorfuse.sim.world import World
+from sensorfuse.sim.scene.ground import GroundMap
+from sensorfuse.sim.scene.world import World
+from sensorfuse.sim.sensors.lidar import LidarModel
+from sensorfuse.sim.sensors.sound_sources import SoundSources
 
 TRUTH_RANGE_M = 80.0
 AUDIBLE_M = 60.0

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from sensorfuse.geometry import Transform
 from sensorfuse.rig import Intrinsics, LidarConfig, RadarConfig, Rig, SensorConfig
-from sensorfuse.sim.camera import FAR_M, pixel_rays
-from sensorfuse.sim.lidar import MIN_RANGE_M as LIDAR_MIN_RANGE_M
-from sensorfuse.sim.polar_radar import ELEVATIONS_DEG
-from sensorfuse.sim.radar import MIN_RANGE_M as RADAR_MIN_RANGE_M
-from sensorfuse.sim.raycast import CANDIDATE_COLUMNS, gather, nearest
-from sensorfuse.sim.shapes import OWNER
-from sensorfuse.sim.world import World
+from sensorfuse.sim.scene.shapes import OWNER
+from sensorfuse.sim.scene.world import World
+from sensorfuse.sim.sensors.camera import FAR_M, pixel_rays
+from sensorfuse.sim.sensors.lidar import MIN_RANGE_M as LIDAR_MIN_RANGE_M
+from sensorfuse.sim.sensors.polar_radar import ELEVATIONS_DEG
+from sensorfuse.sim.sensors.radar import MIN_RANGE_M as RADAR_MIN_RANGE_M
+from sensorfuse.sim.sensors.raycast import CANDIDATE_COLUMNS, gather, nearest
 
 Array = NDArray[np.float64]
 View = Callable[[Array], NDArray[np.bool_]]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from sensorfuse.messages import CLASSES
-from sensorfuse.sim.rigid_motion import RigidMotion
 from sensorfuse.sim.scenario import Scenario
-from sensorfuse.sim.shapes import COS, OWNER, SIN, VX, VY, X, Y, make_shape
+from sensorfuse.sim.scene.rigid_motion import RigidMotion
+from sensorfuse.sim.scene.shapes import COS, OWNER, SIN, VX, VY, X, Y, make_shape
 
 
 class Stage:

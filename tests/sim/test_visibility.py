@@ -12,11 +12,11 @@ import pytest
 from sensorfuse.log import open_log
 from sensorfuse.rig import Intrinsics, LidarConfig, Rig
 from sensorfuse.sim import SimulatedRig
-from sensorfuse.sim.camera import pixel_rays
-from sensorfuse.sim.lidar import LidarModel
-from sensorfuse.sim.raycast import cast_rays
 from sensorfuse.sim.recording import write_simulated_log
-from sensorfuse.sim.shapes import BOX, HOUSE, OWNER, part
+from sensorfuse.sim.scene.shapes import BOX, HOUSE, OWNER, part
+from sensorfuse.sim.sensors.camera import pixel_rays
+from sensorfuse.sim.sensors.lidar import LidarModel
+from sensorfuse.sim.sensors.raycast import cast_rays
 from sensorfuse.sim.visibility import VisibilityModel, camera_view
 
 S = 1_000_000_000

@@ -1,0 +1,1 @@
+"""What happens to measurements on their way: clocks, triggers, transport, faults."""

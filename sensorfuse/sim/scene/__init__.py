@@ -1,0 +1,1 @@
+"""The synthetic world as a function of time: roads, traffic, what stands beside them, and how the ego moves."""

@@ -1,0 +1,1 @@
+"""What sensors measure of the synthetic world."""
