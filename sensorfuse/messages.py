@@ -86,6 +86,19 @@ class Sample:
     calibration: str = ""
 
 
+def sample_duration_ns(sample: Sample) -> int:
+    """What a sample covers from its stamp on: an IMU batch, an audio block, a sweep; 0 where it is one instant."""
+    arrays = sample.arrays
+    if sample.modality == "imu" and len(arrays.get("time_ns", ())) > 1:
+        times = arrays["time_ns"]
+        return max(0, int((times[-1] - times[0]) * len(times) // (len(times) - 1)))  # the clock may be set back
+    if sample.modality == "audio" and "pcm" in arrays and sample.meta.get("sample_rate_hz"):
+        return int(len(arrays["pcm"]) * 1_000_000_000 // int(sample.meta["sample_rate_hz"]))
+    if sample.modality == "lidar" and len(arrays.get("time_ns", ())):
+        return max(0, int(arrays["time_ns"].max()))
+    return 0
+
+
 def sample_problem(sample: Sample) -> str | None:
     """Say in words why a sample's payload breaks its modality's contract, or None when it is sound.
 

@@ -132,6 +132,17 @@ class AudioConfig(YamlModel):
     )
 
 
+class CounterConfig(YamlModel):
+    """Stamps read from a counter of `bits` bits that ticks every `tick_ns` and wraps."""
+
+    bits: Annotated[int, Field(ge=8, le=62)]
+    tick_ns: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1
+
+    @property
+    def turn_ns(self) -> int:
+        return self.tick_ns << self.bits
+
+
 MAX_RATE_HZ: dict[Modality, float] = {"camera": 1000, "lidar": 200, "radar": 200, "imu": 20000, "audio": 2000}
 
 
@@ -140,7 +151,7 @@ class SensorConfig(YamlModel):
 
     `rate_hz` is the rate of measurements (for an IMU, of its samples; a message holds `imu.samples_per_message`; for
     audio, of its blocks). `offset_s` is added to the device's stamps to reach the reference clock, known to
-    `offset_sigma_s`.
+    `offset_sigma_s`; `counter` says that the stamps wrap.
     `log_stream` names the stream in a log when it differs from the sensor's name.
     """
 
@@ -151,6 +162,7 @@ class SensorConfig(YamlModel):
     stamp: StampSemantics = "start"
     offset_s: float = 0.0
     offset_sigma_s: Annotated[float, Field(ge=0)] = 0.0
+    counter: CounterConfig | None = None
     required: bool = False
     max_age_s: Annotated[float | None, Field(gt=0)] = None  # older than this is stale; default 2.5 message periods
     log_stream: str | None = None

@@ -18,7 +18,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from sensorfuse.messages import MODALITIES, Sample
+from sensorfuse.messages import MODALITIES, Sample, sample_duration_ns
 
 WIRE_VERSION = 1
 MAX_HEADER_BYTES = 1 << 16
@@ -239,19 +239,6 @@ def envelope_of(sample: Sample, boot: int, publish_ns: int, **more: Any) -> Enve
         duration_ns=sample_duration_ns(sample),
         **more,
     )
-
-
-def sample_duration_ns(sample: Sample) -> int:
-    """What a sample covers from its stamp on: an IMU batch, an audio block, a sweep; 0 where it is one instant."""
-    arrays = sample.arrays
-    if sample.modality == "imu" and len(arrays.get("time_ns", ())) > 1:
-        times = arrays["time_ns"]
-        return max(0, int((times[-1] - times[0]) * len(times) // (len(times) - 1)))  # the clock may be set back
-    if sample.modality == "audio" and "pcm" in arrays and sample.meta.get("sample_rate_hz"):
-        return int(len(arrays["pcm"]) * 1_000_000_000 // int(sample.meta["sample_rate_hz"]))
-    if sample.modality == "lidar" and len(arrays.get("time_ns", ())):
-        return max(0, int(arrays["time_ns"].max()))
-    return 0
 
 
 def encode_meta(envelope: Envelope) -> list[bytes]:

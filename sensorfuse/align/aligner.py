@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sensorfuse.align.clock_model import Counter
 from sensorfuse.align.ego_motion import EgoMotion
 from sensorfuse.align.gyro_bias import GyroBias
 from sensorfuse.align.stream_clock import StreamClock
@@ -55,7 +56,12 @@ class _Stream:
         self.name = name
         self.config = config
         self.windowed = config.modality in ("imu", "audio")
-        self.clock = StreamClock(config.period_ns, config.offset_ns, round(config.offset_sigma_s * 1e9))
+        self.clock = StreamClock(
+            config.period_ns,
+            config.offset_ns,
+            round(config.offset_sigma_s * 1e9),
+            counter=Counter(config.counter.turn_ns) if config.counter is not None else None,
+        )
         self.lateness_ns = lateness_ns
         self.entries: list[_Entry] = []
         self.newest_ns: int | None = None
@@ -159,7 +165,7 @@ class Aligner:
             self._close(stream, *key, "corrupt")
             return
         epoch = stream.clock.epoch
-        reading = stream.clock.read(envelope.stamp_ns, envelope.recv_ns, now_ns)
+        reading = stream.clock.read(envelope.stamp_ns, envelope.recv_ns, now_ns, envelope.duration_ns)
         if reading is None:
             stream.suspect_ns = now_ns
             self._close(stream, *key, "quarantined")

@@ -183,25 +183,21 @@ class ClockModel:
 
 
 class Counter:
-    """A device counter that wraps, as time: ticks modulo `2 ** bits`, of `tick_ns` each.
+    """A device counter that wraps after `turn_ns`, as time.
 
-    A wrap is told from a message out of order or a reset by the time of receipt, so neither adds a whole turn.
+    A wrap is told from a message out of order by the time of receipt, so none of those adds a whole turn.
     """
 
-    def __init__(self, bits: int, tick_ns: float = 1.0) -> None:
-        self._turn = 1 << bits
-        self._tick_ns = tick_ns
-        self._last: tuple[int, int] | None = None  # unwrapped ticks, receive time
+    def __init__(self, turn_ns: int) -> None:
+        self._turn_ns = turn_ns
+        self._last: tuple[int, int] | None = None  # unwrapped reading, receive time
 
-    def unwrap_ns(self, ticks: int, recv_ns: int) -> int:
-        """Nanoseconds since the counter's first turn began."""
-        if self._last is None:
-            whole = ticks
-        else:
-            last, last_recv_ns = self._last
-            expected = last + (recv_ns - last_recv_ns) / self._tick_ns
-            turns = round((expected - ticks) / self._turn)
-            whole = ticks + turns * self._turn
+    def unwrap_ns(self, reading_ns: int, recv_ns: int) -> int:
+        """Nanoseconds since the turn of the first reading began."""
+        whole = reading_ns
+        if self._last is not None:
+            expected = self._last[0] + recv_ns - self._last[1]
+            whole += round((expected - reading_ns) / self._turn_ns) * self._turn_ns
         if self._last is None or whole > self._last[0]:
             self._last = (whole, recv_ns)
-        return round(whole * self._tick_ns)
+        return whole

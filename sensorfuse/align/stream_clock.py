@@ -3,7 +3,8 @@
 The map is `event = stamp + offset`. It begins with the rig's known offset. From then on the clock model follows the
 device's drift against the host; what it cannot see, the least delay from event to receipt, is taken to stay what it was
 when the offset was known. When the device's clock jumps for good, the map is re-anchored by that least delay: a new
-*epoch*. A single odd stamp never moves anything.
+*epoch*. A single odd stamp never moves anything. A device that knows no date (it counts from its power-up) is anchored
+on the receive time.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from sensorfuse.align.clock_model import CONSISTENT, JUMP_NS, SETTLED_NS, WINDOW_NS, ClockModel
+from sensorfuse.align.clock_model import CONSISTENT, JUMP_NS, SETTLED_NS, WINDOW_NS, ClockModel, Counter
 
 MAX_AHEAD_NS = 2_000_000_000
 MAX_BACK_NS = 1_000_000_000
+MAX_LATE_NS = 10_000_000_000  # a device whose first stamps are older than this on receipt knows no date
 
 
 @dataclass(frozen=True)
@@ -38,27 +40,33 @@ class StreamClock:
     offset_ns: int = 0
     sigma_ns: int = 0
     epoch: int = 0
+    counter: Counter | None = None  # of a device whose stamps wrap
     model: ClockModel = field(default_factory=ClockModel)
-    _least_delay_ns: int = 0
+    _least_delay_ns: int = 0  # from the end of a measurement to its receipt
     _first_ns: int | None = None  # stamp of the first message, while the least delay is being learned from the offset
     _newest_ns: int | None = None  # newest accepted event
     _odd: list[tuple[int, int]] = field(default_factory=list)  # the current run of disbelieved (stamp, receive time)
 
-    def read(self, stamp_ns: int, recv_ns: int, now_ns: int) -> ClockReading | None:
-        """Map a stamp, or None when it is quarantined.
+    def read(self, stamp_ns: int, recv_ns: int, now_ns: int, span_ns: int = 0) -> ClockReading | None:
+        """Map a stamp, or None when it is quarantined. `span_ns`: from the stamped instant to the measurement's end.
 
         A stamp is disbelieved when it is negative, lies further ahead of `now_ns` than the larger of 2 s and 10
         periods, more than 1 s behind the newest event of its stream while its receive time did not go back as well, or
-        when it says that it was received 0.25 s before it can have been.
+        when it says that it was received 0.25 s before it can have been; before any was believed, also when it is older
+        than 10 s on receipt.
         """
         if stamp_ns < 0:
             return None
+        if self.counter is not None:
+            stamp_ns = self.counter.unwrap_ns(stamp_ns, recv_ns)
+        recv_ns -= span_ns
         offset = self._offset(stamp_ns)
         event = stamp_ns + offset
         ahead = event - max(now_ns, recv_ns)
         back = self._newest_ns - event if self._newest_ns is not None else 0
         late_by = recv_ns - event - self._least_delay_ns
-        if ahead > max(MAX_AHEAD_NS, 10 * self.period_ns) or (back > MAX_BACK_NS and late_by > MAX_BACK_NS):
+        undated = self._newest_ns is None and self.epoch == 0 and late_by > max(MAX_LATE_NS, 10 * self.period_ns)
+        if undated or ahead > max(MAX_AHEAD_NS, 10 * self.period_ns) or (back > MAX_BACK_NS and late_by > MAX_BACK_NS):
             return self._doubt(stamp_ns, recv_ns)
         self._odd.clear()
         resets = self.model.resets
@@ -87,6 +95,8 @@ class StreamClock:
         self._odd.append((stamp_ns, recv_ns))
         if len(self._odd) < CONSISTENT:
             return None
+        if self._newest_ns is None and self.epoch == 0:  # nothing is known of this clock but that it runs
+            self.sigma_ns = max(self.sigma_ns, self.period_ns // 2)
         self.model.restart(self._odd)
         self._odd.clear()
         self._new_epoch()

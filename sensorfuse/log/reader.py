@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Literal
 
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.messages import MessageTruth, Modality, Sample, Truth, sample_problem
+from sensorfuse.messages import MessageTruth, Modality, Sample, Truth, sample_duration_ns, sample_problem
 
 StampSource = Literal["device", "host", "nominal"]
 MAX_REJECTION_LINES = 100
@@ -150,7 +150,7 @@ class MergedReader(LogReader):
         held: Sample | None = None
         for sample in chain(self._read_stream(name), (None,)):
             if sample is not None:
-                sample.recv_ns = sample.stamp_ns + offset + payload_span_ns(sample)
+                sample.recv_ns = sample.stamp_ns + offset + sample_duration_ns(sample)
             if held is not None:
                 spike = (
                     sample is not None and latest is not None and latest <= sample.recv_ns < held.recv_ns - MAX_LEAP_NS
@@ -160,17 +160,3 @@ class MergedReader(LogReader):
                 latest = held.recv_ns
                 yield held
             held = sample
-
-
-def payload_span_ns(sample: Sample) -> int:
-    """How long after its stamp a batch was complete: it cannot have been received before its last measurement.
-
-    Zero for single measurements: an image or a scan is taken as received at its stamp.
-    """
-    if sample.modality == "imu" and len(sample.arrays.get("time_ns", ())):
-        return int(sample.arrays["time_ns"][-1])
-    if sample.modality == "audio" and sample.meta.get("sample_rate_hz"):
-        return round(len(sample.arrays["pcm"]) * 1e9 / sample.meta["sample_rate_hz"])
-    if sample.modality == "lidar" and len(sample.arrays.get("time_ns", ())):
-        return max(0, int(sample.arrays["time_ns"].max()))
-    return 0

@@ -96,8 +96,8 @@ def test_a_counter_is_unwrapped_with_drops_and_messages_out_of_order(bits: int, 
     for k in range(10, 390, 7):
         order[[k, k + 1]] = order[[k + 1, k]]
     received = np.sort(received)
-    counter = Counter(bits, tick_ns)
+    counter = Counter(round(turn_ns))
     kept = [i for i in range(400) if i == 0 or rng.random() > 0.2]
-    found = [counter.unwrap_ns(int(ticks[order[i]] % 2**bits), int(received[i])) for i in kept]
+    found = [counter.unwrap_ns(int(ticks[order[i]] % 2**bits * tick_ns), int(received[i])) for i in kept]
     before = ticks[0] // 2**bits * 2**bits  # turns before the first message can't be known
     assert found == [round((int(ticks[order[i]]) - int(before)) * tick_ns) for i in kept]

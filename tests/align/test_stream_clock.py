@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sensorfuse.align.clock_model import Counter
 from sensorfuse.align.stream_clock import CONSISTENT, StreamClock
 
 S = 1_000_000_000
@@ -112,3 +113,29 @@ def test_messages_held_back_and_let_go_at_once_keep_their_times() -> None:
     out = feed(clock, stamps, recv)
     assert clock.epoch == 0
     assert max(abs(r.event_ns - t) for r, t in zip(out[100:], times[100:], strict=True)) < 1_000_000
+
+
+def test_a_device_that_knows_no_date_is_anchored_on_the_receive_time() -> None:
+    times, _, recv = drifting(200, 0.0)
+    stamps = [t - times[0] + 77 * S for t in times]  # counts from its power-up
+    clock = StreamClock(P)
+    out = [
+        clock.read(s, r + P, r + P, P) for s, r in zip(stamps, recv, strict=True)
+    ]  # received as the measurement ends
+    assert [r is None for r in out[:CONSISTENT]] == [True] * (CONSISTENT - 1) + [False]
+    error = [r.event_ns - t for r, t in zip(out[CONSISTENT:], times[CONSISTENT:], strict=True)]
+    assert min(error) >= 0
+    assert max(error) < DELAY + 3_000_000, "late by the unseen part of the delay only"
+    assert out[-1].sigma_ns >= P // 2
+
+
+def test_a_counter_that_wraps_costs_no_message() -> None:
+    times, _, recv = drifting(400, 0.0)
+    turn = 16 * S
+    stamps = [(t - times[0] + 10 * S) % turn for t in times]
+    clock = StreamClock(P, counter=Counter(turn))
+    out = [clock.read(s, r, r) for s, r in zip(stamps, recv, strict=True)][CONSISTENT:]
+    assert all(r is not None for r in out)
+    assert clock.epoch == 1
+    steps = np.diff([r.event_ns for r in out])
+    assert np.abs(steps - P).max() < 1_000_000
