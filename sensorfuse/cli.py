@@ -412,6 +412,22 @@ def bench_pipeline(
     _write_figures(figures, as_json)
 
 
+@bench_app.command("align")
+def bench_align(
+    trials: Annotated[int, typer.Option("--trials", help="links of each kind; the worst counts", min=1)] = 5,
+    as_json: JsonOption = None,
+) -> None:
+    """How well clocks are followed from one-way stamps, against the goals: spread, bias, recovery from jumps.
+
+    Example: sensorfuse bench align --json out/align.json
+    """
+    from sensorfuse.bench.align import figures, measure, print_goals
+
+    goals = measure(trials)
+    print_goals(goals, console)
+    _write_figures(figures(goals), as_json)
+
+
 @bench_app.command("sim")
 def bench_sim(
     rig: RigOption = "synthetic",

@@ -21,6 +21,8 @@ WINDOW_BLOCKS = 60
 WINDOW_NS = WINDOW_BLOCKS * BLOCK_NS
 SETTLED_NS = 10_000_000_000  # with less than this, the slope leans on what it was before
 MAX_SKEW = 300e-6
+STEADY_NS = 20_000_000_000  # from so much on, skew changes by no more than an oscillator's that warms up
+MAX_SKEW_RATE = 0.5e-6  # per second; what seems faster is a delay that has grown
 JUMP_NS = 250_000_000
 AGREE_NS = 50_000_000
 CONSISTENT = 5
@@ -170,8 +172,12 @@ class ClockModel:
             i = next(k for k in range(1, len(hull)) if hull[k][0] >= middle)
             (x0, y0), (x1, y1) = hull[i - 1], hull[i]
             slope = min(max((y1 - y0) / (x1 - x0), -MAX_SKEW), MAX_SKEW)
-            trust = min(1.0, (last[0] - first[0]) / SETTLED_NS) ** 2
-            skew += trust * (slope - skew)
+            span = last[0] - first[0]
+            change = min(1.0, span / SETTLED_NS) ** 2 * (slope - skew)
+            if span > STEADY_NS:
+                most = MAX_SKEW_RATE * (last[0] - self._line.at_ns) / 1e9
+                change = min(max(change, -most), most)
+            skew += change
         support = min(hull, key=lambda p: p[1] - skew * (p[0] - last[0]))
         self._line = _Line(last[0], support[1] - skew * (support[0] - last[0]), skew)
         recent = points[-1 - RECENT_BLOCKS : -1]

@@ -6,30 +6,15 @@ import numpy as np
 import pytest
 
 from sensorfuse.align.clock_model import ClockModel, Counter
+from sensorfuse.bench.align import simulate_link
 
-LEAST_DELAY_S = 3e-3
 SECOND = 1_000_000_000
 
 
-def link(
-    rate_hz: float, jitter_s: float, duration_s: float, seed: int, skew: float = 40e-6
-) -> tuple[list[int], list[int], np.ndarray]:
-    """Device stamps, receive stamps (ns), and the true host time of each stamp plus the least delay (s).
-
-    The device runs slow by `skew` and by 2 ppm more and less over half an hour; delays are gamma distributed, 1 % of
-    them 20 ms longer; messages keep their order.
-    """
-    rng = np.random.default_rng(seed)
-    t = np.arange(round(duration_s * rate_hz)) / rate_hz
-    wander = 2e-6 * np.cumsum(np.sin(2 * np.pi * t / 1800)) / rate_hz
-    device = t - (5.0 + skew * t + wander) + 10.0
-    delay = LEAST_DELAY_S + rng.gamma(1.5, jitter_s / 1.5, len(t)) + np.where(rng.random(len(t)) < 0.01, 0.02, 0.0)
-    received = np.maximum.accumulate(t + delay)
-    return ns(device), ns(received), t + LEAST_DELAY_S
-
-
-def ns(seconds: np.ndarray) -> list[int]:
-    return [int(v) for v in np.round(seconds * 1e9)]
+def link(rate_hz: float, jitter_s: float, duration_s: float, seed: int) -> tuple[list[int], list[int], np.ndarray]:
+    """Device stamps, receive stamps (ns), and the true host time of each stamp plus the least delay (s)."""
+    made = simulate_link(rate_hz, jitter_s, duration_s, seed)
+    return made.stamp_ns.tolist(), made.recv_ns.tolist(), made.truth_ns / 1e9
 
 
 def errors_ms(model: ClockModel, stamps: list[int], received: list[int], truth: np.ndarray) -> np.ndarray:

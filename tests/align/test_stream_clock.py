@@ -6,6 +6,8 @@ import numpy as np
 
 from sensorfuse.align.clock_model import Counter
 from sensorfuse.align.stream_clock import CONSISTENT, StreamClock
+from sensorfuse.rig import Rig
+from sensorfuse.sim import SimulatedRig
 
 S = 1_000_000_000
 P = 100_000_000
@@ -139,3 +141,25 @@ def test_a_counter_that_wraps_costs_no_message() -> None:
     assert clock.epoch == 1
     steps = np.diff([r.event_ns for r in out])
     assert np.abs(steps - P).max() < 1_000_000
+
+
+def test_the_clocks_of_a_simulated_minute_are_followed(synthetic_rig: Rig) -> None:
+    """Drift, warm-up, jumps, a counter without date, stalls, bursts, a delay that grows by 25 ms: where the rig's offset
+    was true, events are found to 0.7 ms; where no date was known, to the unseen delay.
+    """
+    sim = SimulatedRig(synthetic_rig, "town_clocks", seed=3, epoch_ns=1000 * S)
+    for stream, sensor in synthetic_rig.sensors.items():
+        clock = StreamClock(sensor.period_ns, sensor.offset_ns)
+        error, lost = [], 0
+        for event in sim.events(stream, int(60 * sensor.message_rate_hz)):
+            if event.lost:
+                continue
+            started = min(event.event_ns, event.end_ns)
+            reading = clock.read(event.stamp_ns, event.recv_ns, event.recv_ns, event.end_ns - started)
+            if reading is None:
+                lost += 1
+            else:
+                error.append(reading.event_ns - event.event_ns)
+        assert lost <= 2 * (CONSISTENT - 1)
+        worst = np.abs(error).max()
+        assert worst < (8_000_000 if sensor.modality == "imu" else 700_000), f"{stream}: {worst} ns"
