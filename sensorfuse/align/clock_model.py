@@ -81,7 +81,7 @@ class ClockModel:
         self._block_end_ns = 0
         self._line: _Line | None = None
         self._first_ns = 0
-        self._odd: list[int] = []
+        self._odd: deque[tuple[int, int]] = deque(maxlen=CONSISTENT)  # the run of disbelieved (stamp, offset)
         self._last_ns: int | None = None
         self._sigma_ns = FIRST_SIGMA_NS
 
@@ -138,12 +138,13 @@ class ClockModel:
         if abs(offset - self.offset_ns(stamp_ns)) <= JUMP_NS:
             self._odd.clear()
             return False
-        if self._odd and abs(offset - self._odd[-1]) > AGREE_NS:
-            self._odd.clear()  # messages held back and let go all at once come nearer to the line one by one
-        self._odd.append(offset)
-        if len(self._odd) < CONSISTENT:
+        self._odd.append((stamp_ns, offset))
+        offsets = [o for _, o in self._odd]
+        spread = max(offsets) - min(offsets)
+        # messages held back and let go all at once come nearer to the line as fast as their stamps go on
+        if len(self._odd) < CONSISTENT or spread > min(AGREE_NS, (stamp_ns - self._odd[0][0]) // 2):
             return True
-        self._begin(stamp_ns, min(self._odd), self.skew)
+        self._begin(stamp_ns, min(offsets), self.skew)
         self.resets += 1
         return False
 

@@ -60,6 +60,17 @@ def test_one_odd_stamp_and_a_stall_move_nothing() -> None:
     assert np.abs(others[100:]).max() < 0.3
 
 
+@pytest.mark.parametrize("rate_hz", [10.0, 20.0, 200.0])
+def test_a_stall_of_any_stream_is_no_jump(rate_hz: float) -> None:
+    stamps, received, truth = link(rate_hz, 1e-3, 60.0, 6)
+    held = slice(round(30 * rate_hz), round(30.7 * rate_hz))
+    received[held] = [received[held.stop]] * (held.stop - held.start)
+    model = ClockModel()
+    error = errors_ms(model, stamps, received, truth)
+    assert model.resets == 0
+    assert np.abs(error[round(10 * rate_hz) :]).max() < 0.5
+
+
 def test_suspect_stamps_are_said_to_be_and_sigma_grows_in_silence() -> None:
     stamps, received, _ = link(10.0, 1e-3, 60.0, 4)
     model = ClockModel()

@@ -144,7 +144,7 @@ def test_a_counter_that_wraps_costs_no_message() -> None:
 
 
 def test_the_clocks_of_a_simulated_minute_are_followed(synthetic_rig: Rig) -> None:
-    """Drift, warm-up, jumps, a counter without date, stalls, bursts, a delay that grows by 25 ms: where the rig's offset
+    """Drift, warm-up, jumps, no date, stalls, bursts, a delay that grows by 25 ms: where the rig's offset
     was true, events are found to 0.7 ms; where no date was known, to the unseen delay.
     """
     sim = SimulatedRig(synthetic_rig, "town_clocks", seed=3, epoch_ns=1000 * S)
