@@ -446,6 +446,22 @@ def bench_sim(
     _write_figures(figures, as_json)
 
 
+@bench_app.command("dtw")
+def bench_dtw(
+    repetitions: Annotated[int, typer.Option("--repetitions", min=3, help="rounds of each measurement")] = 41,
+    as_json: JsonOption = None,
+) -> None:
+    """The DTW kernels beside the public libraries that are installed, streaming costs, the lag path's error, and goals.
+
+    Example: sensorfuse bench dtw --json out/dtw.json
+    """
+    from sensorfuse.bench.dtw import measure, print_figures
+
+    figures = measure(repetitions)
+    print_figures(figures, console)
+    _write_figures(figures, as_json)
+
+
 def _write_figures(figures: dict[str, Any], path: Path | None) -> None:
     if path is not None:
         _prepare(path.parent)

@@ -37,7 +37,7 @@ def test_help_lists_every_command_and_each_has_an_example() -> None:
         assert command in listing
         if command != "bench":
             assert "Example: sensorfuse" in sensorfuse(command, "--help").stdout
-    for benchmark in ("pipeline", "sim"):
+    for benchmark in ("pipeline", "sim", "dtw"):
         assert "Example: sensorfuse bench" in sensorfuse("bench", benchmark, "--help").stdout
 
 

@@ -1,7 +1,7 @@
 """The DTW kernels beside public libraries on the same inputs, the streaming forms per sample, the lag path.
 
 Every implementation of a cell is timed in turn, again and again in one run, so that a busy machine is busy for all of
-them; times are of the calling thread's processor.
+them; each timed call follows an untimed one of the same kind. Times are of the calling thread's processor.
 """
 
 from __future__ import annotations
@@ -161,6 +161,7 @@ def _interleaved(calls: Mapping[str, Callable[[], Any]], repetitions: int) -> di
         for name, call in calls.items():
             if round_ >= LEAST_REPETITIONS and sum(spent[name]) > 1e3 * BUDGET_S:
                 continue
+            call()  # what ran before has taken the processor's caches
             started = time.thread_time()
             call()
             spent[name].append(1e3 * (time.thread_time() - started))
@@ -240,16 +241,16 @@ def _goals(figures: dict[str, Any]) -> list[dict[str, Any]]:
 
 def print_figures(figures: dict[str, Any], console: Console) -> None:
     """Tables of kernels, streaming, lag path and goals; libraries that are absent are named."""
-    table = Table(title="DTW: ms of processor time, p50 (p99)")
+    table = Table(title="DTW: ms of processor time, p50")
     names = ["sensorfuse", *(name for name in PUBLIC if name not in figures["not_installed"])]
-    for name in ("n", "d", "band", "gives", *names, "times faster", "difference"):
+    for name in ("n", "d", "band", "gives", *names, "faster", "differs"):
         table.add_column(name, justify="right")
     for cell in figures["cells"]:
         rows = cell["implementations"]
-        times = [f"{rows[k]['p50_ms']:.3f} ({rows[k]['p99_ms']:.3f})" if k in rows else "-" for k in names]
+        times = [f"{rows[k]['p50_ms']:.3f}" if k in rows else "-" for k in names]
         faster = "-" if cell["times_faster"] is None else f"{cell['times_faster']:.1f}"
         difference = "-" if cell["max_difference"] is None else f"{cell['max_difference']:.0e}"
-        band, gives = "full" if cell["band"] is None else str(cell["band"]), "path" if cell["path"] else "distance"
+        band, gives = "-" if cell["band"] is None else str(cell["band"]), "path" if cell["path"] else "distance"
         table.add_row(str(cell["n"]), str(cell["d"]), band, gives, *times, faster, difference)
     console.print(table)
     for name in figures["not_installed"]:
