@@ -77,7 +77,7 @@ def test_killing_any_process_costs_at_most_one_tick(small_rig: Rig, tmp_path: Pa
 
 def test_killed_nursery_is_replaced_and_what_it_forked_lives_on(small_rig: Rig, tmp_path: Path) -> None:
     outages = (Outage("nursery", 1.5), Outage("radar", 2.0))
-    outcome = Supervisor(RunPlan(small_rig, "run", tmp_path, duration_s=7, outages=outages)).run()
+    outcome = Supervisor(RunPlan(small_rig, "run", tmp_path, duration_s=10, outages=outages)).run()
     assert outcome.collector.frame_ids == set(range(outcome.ticks_expected))
     assert {e.process for e in outcome.events if e.what.startswith("back after")} == {"radar"}
     check_ledger(outcome, small_rig)
