@@ -38,6 +38,13 @@ def sensor_main(modality: Modality, argv: list[str] | None = None) -> None:
     arguments.add_argument(
         "--source", choices=("sim", "player"), default="sim", help="the synthetic rig, or a player process"
     )
+    arguments.add_argument(
+        "--made-ahead",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="sim: make the samples of so many seconds at the start",
+    )
     run(arguments, lambda args: _serve(modality, args), argv)
 
 
@@ -122,6 +129,10 @@ class _Sensor:
         while (sample := device.take(MAX_WAIT_S)) is None:  # compile and cache before time counts
             self.process.beat(self._status)
         self.prepare(sample)
+        if self.process.arguments.made_ahead > 0:
+            device.make_ahead(sim.first_due(self.stream, round(self.process.arguments.made_ahead * 1e9)))
+            while self.process.running and not device.made(MAX_WAIT_S):
+                self.process.beat(self._status)
         self.process.wait_for_start()
         for sample, prepared in self._paced(sim, device):
             self.publish(sample, prepared)

@@ -1,7 +1,8 @@
 """The synthetic side of a sensor: a child process makes its samples, ahead of time and with what the machine has left.
 
 Making up a world costs more than handling it, and a robot does not do it: what the pipeline measures must not wait for
-it. A process of the lowest scheduling class gives way to every other one at once.
+it. A process of the lowest scheduling class gives way to every other one at once. It still takes turns, caches and
+wake-ups from them: where time is measured, samples are made before it counts.
 """
 
 from __future__ import annotations
@@ -49,6 +50,25 @@ class SimulatedDevice:
         except OSError:
             raise self._lost() from None
 
+    def make_ahead(self, count: int) -> None:
+        """Have the first `count` samples made now, and kept; the answer is `made`.
+
+        Raises:
+            SensorfuseError: the child is no more.
+        """
+        self.request(-count)
+
+    def made(self, timeout_s: float) -> bool:
+        """Whether, within `timeout_s` seconds, what `make_ahead` asked for has been made.
+
+        Raises:
+            SensorfuseError: the child is no more.
+        """
+        try:
+            return self._channel.poll(timeout_s) and bool(self._channel.recv_bytes())
+        except (EOFError, OSError):
+            raise self._lost() from None
+
     def take(self, timeout_s: float) -> Sample | None:
         """The sample asked for first of those not taken yet; None if it is not made within `timeout_s` seconds.
 
@@ -68,11 +88,17 @@ class SimulatedDevice:
 
 
 def _serve(channel: Connection, sim: SimulatedRig, stream: str) -> NoReturn:
+    ahead: list[Sample] = []
+
     @functools.lru_cache(maxsize=KEPT)
     def message(k: int, epoch_ns: int) -> list[memoryview]:
         if epoch_ns != sim.epoch_ns:
             sim.begin_at(epoch_ns)
-        sample = sim.sample(stream, k)
+        if k < len(ahead):
+            sample = ahead[k]
+            sample.stamp_ns = sim.stamp_ns(stream, k)  # made when the epoch was not known
+        else:
+            sample = sim.sample(stream, k)
         return [memoryview(frame).cast("B") for frame in encode_data(envelope_of(sample, 0, 0), sample.arrays)]
 
     code = 1
@@ -84,7 +110,12 @@ def _serve(channel: Connection, sim: SimulatedRig, stream: str) -> NoReturn:
             os.nice(LEAST_NICE)
         with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
             while True:
-                frames = message(*struct.unpack("qq", channel.recv_bytes()))
+                k, epoch_ns = struct.unpack("qq", channel.recv_bytes())
+                if k < 0:
+                    ahead.extend(sim.sample(stream, n) for n in range(-k))
+                    channel.send_bytes(struct.pack("q", -k))
+                    continue
+                frames = message(k, epoch_ns)
                 channel.send_bytes(struct.pack("q", len(frames)))
                 for frame in frames:
                     channel.send_bytes(frame)

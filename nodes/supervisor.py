@@ -34,6 +34,7 @@ from sensorfuse.wire import WireError, decode_record, pack, unpack
 
 POLL_MS = 10
 START_TIMEOUT_S = 120.0
+MAKING_PER_S = 10.0  # at most so long for a second of a synthetic world
 START_DELAY_NS = 300_000_000
 STOP_GRACE_S = 3.0
 LAST_WORDS_S = 0.5
@@ -54,7 +55,10 @@ class Outage:
 
 @dataclass
 class RunPlan:
-    """What to run. `log` None: the synthetic rig feeds the sensors. `rate` None: as fast as it goes, without loss."""
+    """What to run. `log` None: the synthetic rig feeds the sensors. `rate` None: as fast as it goes, without loss.
+
+    `made_ahead_s`: so many seconds of a synthetic world are made up before the run begins, and take no time from it.
+    """
 
     rig: Rig
     mode: Mode
@@ -66,6 +70,7 @@ class RunPlan:
     duration_s: float | None = None
     record_inputs: bool = False
     only: tuple[str, ...] | None = None
+    made_ahead_s: float = 0.0
     outages: tuple[Outage, ...] = ()
     on_progress: Callable[[Collector, float], None] | None = None
 
@@ -228,6 +233,8 @@ class Supervisor:
             command.append("--lossless")
         if rejoin:
             command.append("--rejoin")
+        if plan.made_ahead_s and spec.name in plan.rig.sensors and not rejoin:
+            command += ["--made-ahead", str(plan.made_ahead_s)]
         if spec.name == "player":
             command += ["--log", str(plan.log)]
             if plan.lossless and plan.rate is not None:
@@ -276,7 +283,8 @@ class Supervisor:
         return "\n".join(errors) or "\n".join(text.splitlines()[-3:]) or "no message"
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
+        allowed_s = START_TIMEOUT_S + MAKING_PER_S * self.plan.made_ahead_s
+        deadline = time.monotonic() + allowed_s
         while not self.stop_requested:
             self._hear_control()
             for child in self.children.values():
@@ -290,8 +298,7 @@ class Supervisor:
             if time.monotonic() > deadline:
                 slow = ", ".join(n for n, c in self.children.items() if not c.ready)
                 raise SensorfuseError(
-                    f"these processes were not ready within {START_TIMEOUT_S:.0f} s: {slow}; "
-                    f"see {self.plan.out / 'logs'}"
+                    f"these processes were not ready within {allowed_s:.0f} s: {slow}; see {self.plan.out / 'logs'}"
                 )
             self._control.poll(POLL_MS)
 

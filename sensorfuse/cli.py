@@ -407,7 +407,9 @@ def bench_pipeline(
     """
     from sensorfuse.bench.pipeline import measure, print_figures
 
-    figures = measure(_live_rig(rig, strategy), duration)
+    model = _live_rig(rig, strategy)
+    with console.status(f"making up {duration:g} s of the world, then running as long"):
+        figures = measure(model, duration)
     print_figures(figures, console)
     _write_figures(figures, as_json)
 

@@ -21,10 +21,13 @@ def measure(rig: Rig, duration_s: float) -> dict[str, Any]:
     expected.
 
     `overhead` is the pipeline's own time from the arrival of the last sample that a tick needed to its frame:
-    transport, alignment, queues, scheduling. Encoders that run in between, fusion model and tracker are left out.
+    transport, alignment, queues, scheduling. Encoders that run in between, fusion model and tracker are left out. The
+    synthetic world is made up beforehand: a robot does not do that.
     """
     with tempfile.TemporaryDirectory() as folder:
-        outcome = Supervisor(RunPlan(rig, "run", Path(folder), duration_s=duration_s)).run()
+        outcome = Supervisor(
+            RunPlan(rig, "run", Path(folder), duration_s=duration_s, made_ahead_s=duration_s + 1)
+        ).run()
     stages = {}
     for stage, values in outcome.collector.timings_ms.items():
         kept = np.asarray(values[WARM_UP_TICKS:])

@@ -40,6 +40,24 @@ def test_samples_are_those_of_the_rig_in_the_order_asked_for(small_rig: Rig, str
     assert device.take(0.0) is None
 
 
+@pytest.mark.parametrize("stream", ["lidar", "imu"])
+def test_samples_made_ahead_are_the_same_at_whatever_epoch_the_run_begins(small_rig: Rig, stream: str) -> None:
+    epoch_ns = 1_234_567_891_000_000_000
+    sim = SimulatedRig(small_rig)
+    device = SimulatedDevice(sim, stream)
+    device.make_ahead(3)
+    while not device.made(TIMEOUT_S):
+        pass
+    sim.begin_at(epoch_ns)
+    for k in (1, 3):  # one made ahead, one not
+        device.request(k, epoch_ns)
+        sample, expected = device.take(TIMEOUT_S), sim.sample(stream, k)
+        assert sample is not None
+        assert sample.stamp_ns == expected.stamp_ns
+        for name, array in expected.arrays.items():
+            np.testing.assert_array_equal(sample.arrays[name], array)
+
+
 def test_it_gives_way_to_every_other_process(small_rig: Rig) -> None:
     before = {p.pid for p in psutil.Process().children()}
     device = SimulatedDevice(SimulatedRig(small_rig), "imu")
