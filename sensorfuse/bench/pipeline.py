@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from sensorfuse.collector import Collector
 from sensorfuse.nodes.supervisor import RunPlan, Supervisor
 from sensorfuse.rig import Rig
 
@@ -24,9 +26,15 @@ def measure(rig: Rig, duration_s: float) -> dict[str, Any]:
     transport, alignment, queues, scheduling. Encoders that run in between, fusion model and tracker are left out. The
     synthetic world is made up beforehand: a robot does not do that.
     """
+    machine = _ProcessorTimes()
+
+    def watch(_: Collector, elapsed_s: float) -> None:
+        if elapsed_s >= 0:
+            machine.note()
+
     with tempfile.TemporaryDirectory() as folder:
         outcome = Supervisor(
-            RunPlan(rig, "run", Path(folder), duration_s=duration_s, made_ahead_s=duration_s + 1)
+            RunPlan(rig, "run", Path(folder), duration_s=duration_s, made_ahead_s=duration_s + 1, on_progress=watch)
         ).run()
     stages = {}
     for stage, values in outcome.collector.timings_ms.items():
@@ -42,8 +50,30 @@ def measure(rig: Rig, duration_s: float) -> dict[str, Any]:
         "duration_s": duration_s,
         "ticks": len(outcome.collector.frame_ids),
         "ticks_expected": outcome.ticks_expected,
+        "processors": machine.shares(),
         "latency_ms": stages,
     }
+
+
+class _ProcessorTimes:
+    """What the machine's processors did between the first and the last note; nothing where the system does not tell."""
+
+    def __init__(self) -> None:
+        self._first: list[int] | None = None
+        self._last: list[int] | None = None
+
+    def note(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._last = [int(v) for v in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+            self._first = self._first or self._last
+
+    def shares(self) -> dict[str, float]:
+        """Shares of the time: busy with anything at all, and taken away by the host of a virtual machine."""
+        if self._first is None or self._last is None:
+            return {}
+        spent = np.subtract(self._last, self._first)
+        total = max(1, int(spent.sum()))
+        return {"busy": float(1 - spent[3:5].sum() / total), "stolen": float(spent[7] / total)}
 
 
 def print_figures(figures: dict[str, Any], console: Console) -> None:
@@ -55,3 +85,7 @@ def print_figures(figures: dict[str, Any], console: Console) -> None:
     for stage, row in figures["latency_ms"].items():
         table.add_row(stage, *(f"{row[k]:.2f}" for k in ("p50", "p90", "p99", "max")))
     console.print(table)
+    if figures["processors"]:
+        console.print(
+            "processors: {busy:.0%} busy, {stolen:.1%} taken away by the host".format(**figures["processors"])
+        )

@@ -19,6 +19,7 @@ def test_figures_of_a_short_live_run(synthetic_rig: Rig, monkeypatch: pytest.Mon
     assert {"overhead", "capture_to_fused", "fuse", "track"} <= set(figures["latency_ms"])
     for row in figures["latency_ms"].values():
         assert row["p50"] <= row["p90"] <= row["p99"] <= row["max"]
+    assert 0 <= figures["processors"]["stolen"] < figures["processors"]["busy"] <= 1
     out = io.StringIO()
     print_figures(figures, Console(file=out, width=120))
     assert "overhead" in out.getvalue()
