@@ -8,10 +8,12 @@ nothing is unpickled. A message that breaks the schema raises `WireError`; the r
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import struct
 import types
 import typing
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgpack
@@ -127,67 +129,154 @@ def unpack(data: Any, limit: int = MAX_RECORD_BYTES) -> Any:
         raise WireError(f"not a valid header: {error}") from None
 
 
-def _convert(kind: Any, value: Any, name: str) -> Any:
-    """Check `value` against a type hint and rebuild nested dataclasses."""
-    origin = typing.get_origin(kind)
-    if kind is Any:
+_Check = Callable[[Any], Any]  # gives the value as its type hint wants it, or raises _Misfit
+
+
+class _Misfit(Exception):
+    """A value that does not fit its type hint: where, from the inside out, and why."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+        self.where = ""
+
+    def within(self, part: str) -> _Misfit:
+        self.where = part + self.where
+        return self
+
+
+def _instance_check(kind: type) -> _Check:
+    def check(value: Any) -> Any:
+        if type(value) is kind:
+            return value
+        if kind is float and type(value) is int:
+            return float(value)
+        raise _Misfit(f"expected {kind.__name__}, got {type(value).__name__}")
+
+    return check
+
+
+def _literal_check(choices: tuple[Any, ...]) -> _Check:
+    def check(value: Any) -> Any:
+        if value not in choices:
+            raise _Misfit(f"{value!r} is not one of {', '.join(map(str, choices))}")
         return value
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return build(kind, value, name)
-    if origin in (typing.Union, types.UnionType):
-        options = typing.get_args(kind)
-        if value is None and type(None) in options:
-            return None
-        return _convert(next(o for o in options if o is not type(None)), value, name)
-    if origin is typing.Literal:
-        if value not in typing.get_args(kind):
-            raise WireError(f"{name}: {value!r} is not one of {', '.join(map(str, typing.get_args(kind)))}")
-        return value
-    if origin is np.ndarray:
-        if not isinstance(value, np.ndarray):
-            raise WireError(f"{name}: expected an array, got {type(value).__name__}")
-        return value
-    if origin is list:
-        if not isinstance(value, list):
-            raise WireError(f"{name}: expected a list, got {type(value).__name__}")
-        (item,) = typing.get_args(kind)
-        return [_convert(item, v, f"{name}[{i}]") for i, v in enumerate(value)]
-    if origin is tuple:
-        items = typing.get_args(kind)
-        if not isinstance(value, list) or len(value) != len(items):
-            raise WireError(f"{name}: expected {len(items)} values")
-        return tuple(_convert(k, v, f"{name}[{i}]") for i, (k, v) in enumerate(zip(items, value, strict=True)))
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise WireError(f"{name}: expected a map, got {type(value).__name__}")
-        key_kind, item = typing.get_args(kind)
-        return {_convert(key_kind, k, f"{name} key"): _convert(item, v, f"{name}.{k}") for k, v in value.items()}
-    if kind is float and type(value) is int:
-        return float(value)
-    if isinstance(kind, type) and type(value) is not kind:
-        raise WireError(f"{name}: expected {kind.__name__}, got {type(value).__name__}")
+
+    return check
+
+
+def _array_check(value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        raise _Misfit(f"expected an array, got {type(value).__name__}")
     return value
 
 
-_HINTS: dict[type, dict[str, Any]] = {}
+def _list_check(item: _Check) -> _Check:
+    def check(value: Any) -> Any:
+        if type(value) is not list:
+            raise _Misfit(f"expected a list, got {type(value).__name__}")
+        out: list[Any] = []
+        try:
+            out.extend(map(item, value))
+        except _Misfit as fault:
+            raise fault.within(f"[{len(out)}]") from None
+        return out
+
+    return check
 
 
-def build(cls: type[_T], value: Any, name: str = "") -> _T:
+def _tuple_check(items: tuple[_Check, ...]) -> _Check:
+    def check(value: Any) -> Any:
+        if type(value) is not list or len(value) != len(items):
+            raise _Misfit(f"expected {len(items)} values")
+        out: list[Any] = []
+        try:
+            out.extend(item(v) for item, v in zip(items, value, strict=True))
+        except _Misfit as fault:
+            raise fault.within(f"[{len(out)}]") from None
+        return tuple(out)
+
+    return check
+
+
+def _dict_check(key: _Check, item: _Check) -> _Check:
+    def check(value: Any) -> Any:
+        if type(value) is not dict:
+            raise _Misfit(f"expected a map, got {type(value).__name__}")
+        out = {}
+        for k, v in value.items():
+            try:
+                out[key(k)] = item(v)
+            except _Misfit as fault:
+                raise fault.within(f".{k}") from None
+        return out
+
+    return check
+
+
+def _optional_check(item: _Check) -> _Check:
+    return lambda value: None if value is None else item(value)
+
+
+def _dataclass_check(kind: type) -> _Check:
+    fields = [(name, _check_of(hint)) for name, hint in typing.get_type_hints(kind).items()]
+    names = {name for name, _ in fields}
+
+    def check(value: Any) -> Any:
+        if type(value) is not dict:
+            raise _Misfit(f"expected a map, got {type(value).__name__}")
+        if value.keys() != names:
+            raise _Misfit(f"unknown or missing fields: {', '.join(sorted(map(str, value.keys() ^ names))[:5])}")
+        arguments = {}
+        for name, field in fields:
+            try:
+                arguments[name] = field(value[name])
+            except _Misfit as fault:
+                raise fault.within(f".{name}") from None
+        return kind(**arguments)
+
+    return check
+
+
+def _anything(value: Any) -> Any:
+    return value
+
+
+@functools.cache
+def _check_of(kind: Any) -> _Check:
+    """What checks a value against a type hint and rebuilds nested dataclasses: composed once per hint."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return _anything
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _dataclass_check(kind)
+    if origin in (typing.Union, types.UnionType):
+        (some,) = (p for p in parts if p is not type(None))
+        return _optional_check(_check_of(some))
+    if origin is typing.Literal:
+        return _literal_check(parts)
+    if origin is np.ndarray:
+        return _array_check
+    if origin is list:
+        return _list_check(_check_of(parts[0]))
+    if origin is tuple:
+        return _tuple_check(tuple(map(_check_of, parts)))
+    if origin is dict:
+        return _dict_check(_check_of(parts[0]), _check_of(parts[1]))
+    assert isinstance(kind, type), f"no check for {kind}"
+    return _instance_check(kind)
+
+
+def build(cls: type[_T], value: Any) -> _T:
     """Rebuild a dataclass from its map, checking every field's type.
 
     Raises:
         WireError: a field is missing, unknown or of the wrong type.
     """
-    name = name or cls.__name__
-    if not isinstance(value, dict):
-        raise WireError(f"{name}: expected a map, got {type(value).__name__}")
-    hints = _HINTS.get(cls)
-    if hints is None:
-        hints = _HINTS[cls] = typing.get_type_hints(cls)
-    if value.keys() != hints.keys():
-        odd = set(value) ^ set(hints)
-        raise WireError(f"{name}: unknown or missing fields: {', '.join(sorted(map(str, odd))[:5])}")
-    return cls(**{field: _convert(kind, value[field], f"{name}.{field}") for field, kind in hints.items()})
+    try:
+        return typing.cast(_T, _check_of(typing.cast(Any, cls))(value))
+    except _Misfit as fault:
+        raise WireError(f"{cls.__name__}{fault.where}: {fault.why}") from None
 
 
 def encode_record(topic: str, record: Any) -> list[bytes]:
