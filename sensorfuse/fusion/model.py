@@ -11,11 +11,11 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sensorfuse.fusion.cross_modal_attention import CrossModalAttentionFusion
 from sensorfuse.fusion.encoders import FEATURES
 from sensorfuse.fusion.grid import GRID
 from sensorfuse.fusion.heads import DetectionHead, SceneHead
-from sensorfuse.fusion.hybrid import HybridFusion
+from sensorfuse.fusion.methods.layout import TokenLayout
+from sensorfuse.fusion.strategies import find_strategy, load_class
 from sensorfuse.messages import MODALITIES
 
 WIDTH = 32
@@ -25,23 +25,20 @@ PATCH = 4
 SPATIAL = ("camera", "lidar", "radar")
 
 
-def make_strategy(name: str, grid: bool) -> nn.Module:
-    """The strategy's module for the grid, or for the scene.
+ON_GRID = TokenLayout(
+    tuple(GRID.cells**2 if m in SPATIAL else 1 for m in MODALITIES), grid=(GRID.cells, GRID.cells), patch=PATCH
+)
+ON_SCENE = TokenLayout(tuple(SCENE_TOKENS**2 if m in SPATIAL else 1 for m in MODALITIES))
+
+
+def make_method(strategy: str, layout: TokenLayout) -> nn.Module:
+    """The module of a learned strategy for tokens that lie so.
 
     Raises:
-        KeyError: it is no learned strategy.
+        SensorfuseError: no strategy has that name.
     """
-    count = len(MODALITIES)
-    if name == "hybrid":
-        return HybridFusion(count, FEATURES, WIDTH)
-    if name == "cross_modal_attention":
-        if not grid:
-            return CrossModalAttentionFusion(count, FEATURES, WIDTH)
-        targets = tuple(MODALITIES.index(m) for m in SPATIAL)
-        return CrossModalAttentionFusion(
-            count, FEATURES, WIDTH, targets=targets, grid=(GRID.cells, GRID.cells), patch=PATCH
-        )
-    raise KeyError(name)
+    module: nn.Module = load_class(find_strategy(strategy).method)(layout, FEATURES, WIDTH)
+    return module
 
 
 class FusionNetwork(nn.Module):
@@ -49,8 +46,8 @@ class FusionNetwork(nn.Module):
 
     def __init__(self, strategy: str) -> None:
         super().__init__()
-        self.on_grid = make_strategy(strategy, grid=True)
-        self.on_scene = make_strategy(strategy, grid=False)
+        self.on_grid = make_method(strategy, ON_GRID)
+        self.on_scene = make_method(strategy, ON_SCENE)
         self.detect = DetectionHead(WIDTH)
         self.scene = SceneHead(WIDTH)
 

@@ -8,11 +8,12 @@ torch = pytest.importorskip("torch")
 from torch import Tensor, nn  # noqa: E402
 
 from sensorfuse.errors import SensorfuseError  # noqa: E402
-from sensorfuse.fusion.cross_modal_attention import CrossModalAttentionFusion  # noqa: E402
 from sensorfuse.fusion.encoders import ENCODERS  # noqa: E402
 from sensorfuse.fusion.export import PARITY, check_parity, encoder_examples, export, export_encoder  # noqa: E402
-from sensorfuse.fusion.hybrid import HybridFusion  # noqa: E402
 from sensorfuse.fusion.learned import weights_folder  # noqa: E402
+from sensorfuse.fusion.methods.cross_modal_attention import CrossModalAttentionFusion  # noqa: E402
+from sensorfuse.fusion.methods.hybrid import HybridFusion  # noqa: E402
+from sensorfuse.fusion.methods.layout import TokenLayout  # noqa: E402
 from sensorfuse.fusion.train import Trainee, load_encoders  # noqa: E402
 from sensorfuse.messages import MODALITIES, Modality  # noqa: E402
 
@@ -22,8 +23,9 @@ class BothStrategies(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.hybrid = HybridFusion(2, 6, 8)
-        self.attention = CrossModalAttentionFusion(2, 6, 8, attention_width=8, targets=(0,), grid=(8, 8), patch=2)
+        layout = TokenLayout((64, 1), grid=(8, 8), patch=2)
+        self.hybrid = HybridFusion(layout, 6, 8)
+        self.attention = CrossModalAttentionFusion(layout, 6, 8, attention_width=8)
 
     def forward(self, a: Tensor, b: Tensor, present: Tensor) -> tuple[Tensor, ...]:
         return (*self.hybrid(a, b, present), *self.attention(a, b, present))

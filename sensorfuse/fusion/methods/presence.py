@@ -30,6 +30,11 @@ class MissingTokens(nn.Module):
         return [torch.where(present[:, m, None, None] > 0.5, x, self.token[m]) for m, x in enumerate(tokens)]
 
 
+def without_absent(tokens: Sequence[Tensor], present: Tensor) -> list[Tensor]:
+    """Tokens of each modality (B, N_m, C), zeros for the absent: for methods that leave those out by other means."""
+    return [torch.where(present[:, m, None, None] > 0.5, x, torch.zeros(())) for m, x in enumerate(tokens)]
+
+
 def present_softmax(scores: Tensor, present: Tensor) -> Tensor:
     """Softmax over the last axis of scores (B, N, M) among the present modalities (B, M); all zero if none is."""
     weights = torch.softmax(torch.where(present[:, None] > 0.5, scores, NEVER), dim=-1) * present[:, None]

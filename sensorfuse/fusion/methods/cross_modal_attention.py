@@ -16,7 +16,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sensorfuse.fusion.presence import MissingTokens, present_softmax
+from sensorfuse.fusion.methods.layout import TokenLayout
+from sensorfuse.fusion.methods.presence import present_softmax, without_absent
 
 
 class DirectedAttention(nn.Module):
@@ -34,47 +35,44 @@ class DirectedAttention(nn.Module):
 
     def forward(self, target: Tensor, source: Tensor) -> Tensor:
         key, value = self.key_value(source).chunk(2, dim=-1)
-        if source.shape[1] == 1:  # softmax over one key is 1
-            return self.out(value).expand(-1, target.shape[1], -1)
         q, k, v = self._split(self.query(target)), self._split(key), self._split(value)
         attention = torch.softmax(q @ k.transpose(2, 3) * q.shape[-1] ** -0.5, dim=-1)
         return self.out((attention @ v).transpose(1, 2).flatten(2))
 
 
+class Hearing(nn.Module):
+    """What a block comes to with a source of one token, where the softmax over one key is 1."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(self, target: Tensor, source: Tensor) -> Tensor:
+        return self.out(source).expand(-1, target.shape[1], -1)
+
+
 class CrossModalAttentionFusion(nn.Module):
     """Tokens of M modalities (B, N or 1, C) and presence (B, M) -> fused tokens (B, N, D) and weights (B, M).
 
-    `targets` are the modalities that ask (all by default; every modality answers); those with one token are heard by
-    all N. `grid` (rows, columns) with `patch` > 1: sets of N = rows * columns tokens are cut into patch x patch
-    squares. The weights are the shares of the targets, averaged over tokens; a modality that only answers has weight 0.
+    On a grid, modalities that are placed on it ask and all answer; elsewhere all ask. The weights are the shares of
+    those that ask, averaged over tokens; a modality that only answers has weight 0.
     """
 
     def __init__(
-        self,
-        modalities: int,
-        features: int,
-        width: int,
-        attention_width: int = 48,
-        heads: int = 2,
-        targets: tuple[int, ...] = (),
-        grid: tuple[int, int] | None = None,
-        patch: int = 1,
+        self, layout: TokenLayout, features: int, width: int, attention_width: int = 48, heads: int = 2
     ) -> None:
         super().__init__()
-        self.targets = targets or tuple(range(modalities))
-        self.modalities, self.width, self.grid, self.patch = modalities, width, grid, patch
-        self.missing = MissingTokens(modalities, features)
-        # A modality's tokens are patches where it lies on the grid; targets do, and with no grid none does.
-        sizes = [features * patch**2 if grid and m in self.targets else features for m in range(modalities)]
+        self.layout = layout
+        self.targets = layout.placed if layout.grid else tuple(range(layout.modalities))
+        sizes = [features * layout.cells if n > 1 else features for n in layout.counts]
         self.embed = nn.ModuleList(nn.Linear(size, attention_width) for size in sizes)
-        positions = grid[0] * grid[1] // patch**2 if grid else 1
-        self.position = nn.Parameter(0.02 * torch.randn(positions, attention_width))
-        self.normalise = nn.ModuleList(nn.LayerNorm(attention_width) for _ in range(modalities))
+        self.position = nn.Parameter(0.02 * torch.randn(layout.patches, attention_width))
+        self.normalise = nn.ModuleList(nn.LayerNorm(attention_width) for _ in layout.counts)
         self.blocks = nn.ModuleDict(
             {
-                f"{a}_{b}": DirectedAttention(attention_width, heads)
+                f"{a}_{b}": DirectedAttention(attention_width, heads) if n > 1 else Hearing(attention_width)
                 for a in self.targets
-                for b in range(modalities)
+                for b, n in enumerate(layout.counts)
                 if a != b
             }
         )
@@ -89,58 +87,38 @@ class CrossModalAttentionFusion(nn.Module):
         )
         self.score = nn.ModuleList(nn.Linear(attention_width, 1) for _ in self.targets)
         self.fine = nn.ModuleList(nn.Linear(features, width) for _ in self.targets)
-        self.out = nn.Linear(attention_width, width * patch**2)
-
-    def _to_patches(self, x: Tensor) -> Tensor:
-        if self.grid is None or self.patch == 1 or x.shape[1] == 1:
-            return x
-        (rows, columns), p = self.grid, self.patch
-        x = x.reshape(x.shape[0], rows // p, p, columns // p, p, x.shape[2])
-        return x.permute(0, 1, 3, 2, 4, 5).flatten(3).flatten(1, 2)  # (B, N / p^2, p^2 C)
-
-    def _to_cells(self, x: Tensor) -> Tensor:
-        if self.grid is None or self.patch == 1:
-            return x
-        (rows, columns), p = self.grid, self.patch
-        x = x.reshape(x.shape[0], rows // p, columns // p, p, p, -1)
-        return x.permute(0, 1, 3, 2, 4, 5).reshape(x.shape[0], rows * columns, -1)
+        self.out = nn.Linear(attention_width, width * layout.cells)
 
     def forward(self, *tokens_and_present: Tensor) -> tuple[Tensor, Tensor]:
         """Positional: the tokens in the fixed modality order, then `present`."""
         *tokens, present = tokens_and_present
-        tokens = self.missing(tokens, present)
-        count = max(x.shape[1] for x in tokens)
+        tokens = without_absent(tokens, present)
         low = []
         for embed, x in zip(self.embed, tokens, strict=True):
-            patches = embed(self._to_patches(x))
-            low.append(patches + self.position if self.grid is not None and x.shape[1] > 1 else patches)
+            patches = embed(self.layout.to_patches(x))
+            low.append(patches + self.position if x.shape[1] > 1 else patches)
         sources = [norm(x) for norm, x in zip(self.normalise, low, strict=True)]
 
         asked, scores = [], []
         for t, a in enumerate(self.targets):
             z = low[a]
-            for b in range(self.modalities):
+            for b in range(self.layout.modalities):
                 if b != a:
                     z = z + present[:, b, None, None] * self.blocks[f"{a}_{b}"](sources[a], sources[b])
             z = z + self.feed_forward[t](z)
             asked.append(z)
-            scores.append(self.score[t](z))
-        most = max(s.shape[1] for s in scores)
-        asked_present = present[:, list(self.targets)]
-        weights = present_softmax(
-            torch.cat([s.expand(-1, most, -1) for s in scores], dim=-1), asked_present
-        )  # (B, N', T)
+            scores.append(self.score[t](z).expand(-1, self.layout.patches, -1))
+        weights = present_softmax(torch.cat(scores, dim=-1), present[:, list(self.targets)])  # (B, N', T)
         coarse = torch.zeros_like(asked[0][:, :1])
         for t, z in enumerate(asked):
             coarse = coarse + weights[..., t : t + 1] * z
-        fused = self._to_cells(self.out(coarse))  # (B, N or 1, D)
+        fused = self.layout.to_cells(self.out(coarse))  # (B, N, D)
 
-        p2 = self.patch**2 if self.grid is not None else 1
-        at_cells = weights if p2 == 1 else self._to_cells(weights.repeat(1, 1, p2))
+        at_cells = self.layout.to_cells(weights.repeat(1, 1, self.layout.cells))
         for t, a in enumerate(self.targets):
             fused = fused + at_cells[..., t : t + 1] * self.fine[t](tokens[a])
         shares = [
             weights[..., self.targets.index(m)].mean(dim=1) if m in self.targets else torch.zeros_like(present[:, m])
-            for m in range(self.modalities)
+            for m in range(self.layout.modalities)
         ]
-        return fused.expand(-1, count, -1), torch.stack(shares, dim=1)
+        return fused, torch.stack(shares, dim=1)

@@ -17,18 +17,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sensorfuse.fusion.presence import MissingTokens, present_softmax
+from sensorfuse.fusion.methods.layout import TokenLayout
+from sensorfuse.fusion.methods.presence import MissingTokens, present_softmax
 
 
 class HybridFusion(nn.Module):
     """Tokens of M modalities (B, N or 1, C) and presence (B, M) -> fused tokens (B, N, D) and weights (B, M).
 
-    A modality with one token is heard by all N. `rank` is the width of the interaction's factors. The weights are the
-    late branch's, averaged over tokens.
+    `rank` is the width of the interaction's factors. The weights are the late branch's, averaged over tokens.
     """
 
-    def __init__(self, modalities: int, features: int, width: int, rank: int = 16) -> None:
+    def __init__(self, layout: TokenLayout, features: int, width: int, rank: int = 16) -> None:
         super().__init__()
+        modalities = layout.modalities
         self.splits = [width, width, rank, 1]  # E_1 x, V x, H x and a + q . x in one product per modality
         self.missing = MissingTokens(modalities, features)
         self.project = nn.ModuleList(nn.Linear(features, sum(self.splits)) for _ in range(modalities))

@@ -6,7 +6,8 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import Tensor, nn  # noqa: E402
 
-from sensorfuse.fusion.cross_modal_attention import CrossModalAttentionFusion  # noqa: E402
+from sensorfuse.fusion.methods.cross_modal_attention import CrossModalAttentionFusion  # noqa: E402
+from sensorfuse.fusion.methods.layout import TokenLayout  # noqa: E402
 
 KEYS, VALUES, PAIRS = 8, 4, 6
 FEATURES = KEYS + VALUES
@@ -27,7 +28,7 @@ def lookup(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
 class Attending(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.fusion = CrossModalAttentionFusion(2, FEATURES, 32, attention_width=32, heads=2, targets=(0,))
+        self.fusion = CrossModalAttentionFusion(TokenLayout((1, PAIRS)), FEATURES, 32, attention_width=32)
         self.read = nn.Linear(32, VALUES)
 
     def forward(self, ask: Tensor, answer: Tensor) -> Tensor:
@@ -67,18 +68,7 @@ def test_looks_up_what_pooling_cannot() -> None:
 
 def make_grid_fusion() -> CrossModalAttentionFusion:
     torch.manual_seed(0)
-    return CrossModalAttentionFusion(3, 5, 6, attention_width=8, heads=2, targets=(0, 1), grid=(8, 12), patch=4)
-
-
-def test_patches_and_cells_are_inverse() -> None:
-    fusion = make_grid_fusion()
-    tokens = torch.randn(2, 96, 5)
-    patches = fusion._to_patches(tokens)
-    assert patches.shape == (2, 6, 80)
-    assert torch.equal(fusion._to_cells(patches), tokens)
-    cell = torch.zeros(1, 96, 5)
-    cell[0, 12 * 5 + 9] = 1  # row 5, column 9 lies in patch (1, 2)
-    assert fusion._to_patches(cell)[0].sum(dim=1).nonzero().tolist() == [[1 * 3 + 2]]
+    return CrossModalAttentionFusion(TokenLayout((96, 96, 1), (8, 12), 4), 5, 6, attention_width=8)
 
 
 def test_a_change_in_one_source_reaches_distant_cells_of_the_target() -> None:

@@ -6,7 +6,8 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import Tensor, nn  # noqa: E402
 
-from sensorfuse.fusion.hybrid import HybridFusion  # noqa: E402
+from sensorfuse.fusion.methods.hybrid import HybridFusion  # noqa: E402
+from sensorfuse.fusion.methods.layout import TokenLayout  # noqa: E402
 
 FEATURES = 8
 
@@ -75,7 +76,7 @@ def accuracy(model: nn.Module, kind: str, steps: int = 300) -> float:
 
 def hybrid(seed: int) -> Classifier:
     torch.manual_seed(seed)
-    return Classifier(HybridFusion(2, FEATURES, 32), 32)
+    return Classifier(HybridFusion(TokenLayout((1, 1)), FEATURES, 32), 32)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -98,7 +99,7 @@ def test_the_task_is_out_of_reach_of_late_fusion() -> None:
 
 def test_vector_is_heard_by_every_token() -> None:
     torch.manual_seed(0)
-    fusion = HybridFusion(2, 4, 8)
+    fusion = HybridFusion(TokenLayout((10, 1)), 4, 8)
     grid, vector, present = torch.randn(3, 10, 4), torch.randn(3, 1, 4), torch.ones(3, 2)
     fused, weights = fusion(grid, vector, present)
     assert fused.shape == (3, 10, 8)
