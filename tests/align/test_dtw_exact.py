@@ -9,6 +9,10 @@ from hypothesis import strategies as st
 
 from sensorfuse.align import dtw
 from sensorfuse.align.dtw import exact
+from sensorfuse.align.dtw.band import reach_of
+from sensorfuse.align.dtw.rows import read_rows, row_stride, sweep_rows
+from sensorfuse.align.dtw.series import pack
+from sensorfuse.align.dtw.sweep import line_stride, sweep_whole
 from sensorfuse.errors import SensorfuseError
 
 SERIES = st.tuples(st.integers(1, 24), st.integers(1, 24), st.integers(1, 4), st.integers(0, 10_000), st.booleans())
@@ -57,13 +61,13 @@ def test_distance_is_the_textbook_recursion(shape, band):
     assert dtw.distance(x, y, band=band) == pytest.approx(textbook(x, y, band), rel=1e-9)
 
 
-@pytest.mark.parametrize("small_table", [0, 400_000])
+@pytest.mark.parametrize("room", [0, 400_000])
 @settings(max_examples=120, deadline=None)
 @given(SERIES, BANDS)
-def test_the_path_is_monotone_continuous_in_the_band_and_costs_the_distance(small_table, shape, band):
-    """Both ways to get the path: from the whole table, and from kept diagonals."""
+def test_the_path_is_monotone_continuous_in_the_band_and_costs_the_distance(room, shape, band):
+    """From the whole table, by rows for so short series, and from kept diagonals."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exact, "SMALL_TABLE", small_table)
+        patch.setattr(exact._room, "table", np.empty(room))
         x, y = make(*shape)
         found, path = dtw.align(x, y, band=band)
     assert path[0].tolist() == [0, 0]
@@ -79,10 +83,49 @@ def test_the_path_is_monotone_continuous_in_the_band_and_costs_the_distance(smal
 def test_long_paths_cross_many_kept_diagonals(n, m, d, monkeypatch):
     x, y = make(n, m, d, n + d, False)
     whole = dtw.align(x, y)
-    monkeypatch.setattr(exact, "SMALL_TABLE", 0)
+    monkeypatch.setattr(exact._room, "table", np.empty(0))
     kept = dtw.align(x, y)
     assert kept.distance == whole.distance == dtw.distance(x, y)
     np.testing.assert_array_equal(kept.path, whole.path)
+
+
+@pytest.mark.parametrize(("n", "m", "band"), [(60, 64, None), (90, 57, 40), (57, 120, 26), (70, 70, 24), (70, 70, 23)])
+@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("gaps", [False, True])
+def test_wide_bands_go_by_diagonals_and_are_the_textbook_too(n, m, band, d, gaps):
+    """Either side of where rows are left for diagonals."""
+    x, y = make(n, m, d, n + m + d, gaps)
+    want = textbook(x, y, band)
+    found, path = dtw.align(x, y, band=band)
+    assert found == pytest.approx(want, rel=1e-9)
+    assert np.sqrt(cell_costs(x, y)[path[:, 0], path[:, 1]].sum()) == pytest.approx(want, rel=1e-9)
+    assert dtw.distance(x, y, band=band) == found
+    assert dtw.distance(x, y, band=band, max_distance=found) == found
+    assert dtw.distance(x, y, band=band, max_distance=0.99 * found) == np.inf
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 4), st.integers(0, 9999), BANDS)
+def test_rows_and_diagonals_give_the_same_bits(n, m, d, seed, band):
+    x, y = make(n, m, d, seed, False)
+    reach, prices, path = reach_of(band, n, m), np.zeros(d), np.empty((n + m - 1, 2), dtype=np.int64)
+    table, zeros = np.empty((n + 1) * row_stride(n, m, reach)), np.empty(n + 1, dtype=np.int64)
+    total = sweep_rows(x, pack(y, False)[0], n, m, prices, False, reach, np.inf, table, zeros)
+    by_rows = path[read_rows(n, m, table, zeros, path) :].copy()
+    whole = np.empty((n + m) * line_stride(n, m, reach))
+    ends = sweep_whole(pack(x, False)[0], pack(y, True)[0], n, m, prices, False, reach, whole, path)
+    assert ends[0] == total
+    np.testing.assert_array_equal(path[ends[1] :], by_rows)
+
+
+def test_read_only_and_strided_series_are_taken_as_they_are():
+    x, y = make(30, 25, 2, 4, False)
+    want = dtw.align(x, y)
+    x.flags.writeable = False
+    wide = np.repeat(y, 2, axis=1)[:, ::2]
+    found = dtw.align(x, wide)
+    assert found.distance == want.distance == dtw.distance(x, wide)
+    np.testing.assert_array_equal(found.path, want.path)
 
 
 @settings(max_examples=60, deadline=None)

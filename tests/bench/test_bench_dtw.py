@@ -47,12 +47,12 @@ def test_without_libraries_it_says_what_to_install(small, monkeypatch):
     assert figures["not_installed"] == list(bench.PUBLIC)
     assert len(figures["cells"]) == 2 * 2 * 2 * 2
     assert all(cell["times_faster"] is None for cell in figures["cells"])
-    assert not any("library" in row["goal"] or "libraries" in row["goal"] for row in figures["goals"])
+    assert not any("librar" in row["name"] for row in figures["goals"])
     console = Console(record=True, width=200)
     bench.print_figures(figures, console)
     text = console.export_text()
     assert "fastdtw: not installed: pip install 'sensorfuse[bench]'" in text
-    assert "G8 sinus" in text
+    assert "lag path, sinus" in text
 
 
 def test_a_library_that_differs_fails_the_goal_of_equality(small, monkeypatch):
@@ -64,9 +64,13 @@ def test_a_library_that_differs_fails_the_goal_of_equality(small, monkeypatch):
         assert cell["max_difference"] == pytest.approx(0.5)
         rows = cell["implementations"]
         assert cell["times_faster"] == rows["dtaidistance"]["p50_ms"] / rows["sensorfuse"]["p50_ms"]
-    (equality,) = (row for row in figures["goals"] if row["goal"].startswith("equal"))
+    (equality,) = (row for row in figures["goals"] if row["name"].startswith("difference"))
     assert equality["measured"] == pytest.approx(0.5)
     assert not equality["met"]
+    speed, slowest = (row for row in figures["goals"] if "times as fast" in row["name"])
+    assert speed["measured"] == min(cell["times_faster"] for cell in figures["cells"] if cell["path"])
+    assert slowest["measured"] == min(cell["times_faster"] for cell in figures["cells"])
+    assert speed["met"] == (speed["measured"] >= 2)
 
 
 def test_a_step_is_settled_after_the_last_second_that_is_off():

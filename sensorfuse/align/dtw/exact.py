@@ -11,7 +11,7 @@ A pair with a missing value costs its channel's mean squared difference over all
 from __future__ import annotations
 
 import threading
-from math import inf, isqrt, sqrt
+from math import inf, isnan, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -25,26 +25,21 @@ from sensorfuse.align.dtw.series import (
     check_channels,
     cost_of_missing,
     features,
-    pack,
     shaped,
 )
-from sensorfuse.align.dtw.sweep import SIDES, sweep, sweep_whole, walk_back
+from sensorfuse.align.dtw.solve import least_path, least_total
 from sensorfuse.errors import SensorfuseError
 
 WARPS = ("dependent", "independent")
 SMALL_TABLE = 400_000  # entries, 3.2 MB: below it, keeping all is faster than computing some again
+NO_GAPS = np.empty(0)
 
 
 class _Room(threading.local):
-    """The table of the last path, one per thread: taking a new one from the system costs more than a short path."""
+    """A table for paths, one per thread: taking a new one from the system costs more than a short path."""
 
     def __init__(self) -> None:
-        self.table = np.empty(0)
-
-    def at_least(self, entries: int) -> Floats:
-        if len(self.table) < entries:
-            self.table = np.empty(entries)
-        return self.table
+        self.table = np.empty(SMALL_TABLE)
 
 
 _room = _Room()
@@ -88,7 +83,7 @@ def distance(
     total = 0.0
     per_channel = first.shape[1] // (2 * half_window + 1) if cost == "shape" else first.shape[1]
     for columns in np.split(np.arange(first.shape[1]), per_channel):
-        total += _total(first[:, columns], second[:, columns], reach, limit - total)
+        total += _total(_plain(first[:, columns]), _plain(second[:, columns]), reach, limit - total)
     return sqrt(total)
 
 
@@ -103,37 +98,35 @@ def align(
     first, second = _compared(x, y, cost, half_window)
     n, m = len(first), len(second)
     reach = reach_of(band, n, m)
-    forwards, backwards, missing, gaps = _packed(first, second)
-    widest = min(n, m, reach // max(1, n + m - 2) + 1)
-    entries = (n + m) * (widest + SIDES)
-    if entries <= SMALL_TABLE:
-        total, path = sweep_whole(forwards, backwards, n, m, missing, gaps, reach, widest, _room.at_least(entries))
-        return Alignment(sqrt(total), path)
-    every = min(128, max(16, isqrt(n + m)))
-    total, table = sweep(forwards, backwards, n, m, missing, gaps, reach, inf, every)
-    return Alignment(sqrt(total), walk_back(forwards, backwards, n, m, missing, gaps, reach, every, table))
+    path: NDArray[np.int64] = np.empty((n + m - 1, 2), dtype=np.int64)
+    total, start = least_path(first, second, NO_GAPS, reach, _room.table, path)
+    if isnan(total):
+        total, start = least_path(first, second, _missing(first, second), reach, _room.table, path)
+    return Alignment(sqrt(total), path[start:])
 
 
 def _compared(x: ArrayLike, y: ArrayLike, cost: str, half_window: int) -> tuple[Floats, Floats]:
     if cost == "value":
-        # Values are looked at while they are packed.
+        # Values are looked at by the kernels.
         first, second = shaped(x, "x"), shaped(y, "y")
         check_channels(first, second)
-        return first, second
-    first, second = as_pair(x, y)
-    return features(first, cost, half_window), features(second, cost, half_window)
+    else:
+        first, second = as_pair(x, y)
+        first, second = features(first, cost, half_window), features(second, cost, half_window)
+    return _plain(first), _plain(second)
 
 
-def _packed(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats, bool]:
-    forwards, gaps_x = pack(np.ascontiguousarray(x), False)
-    backwards, gaps_y = pack(np.ascontiguousarray(y), True)
-    if not (gaps_x or gaps_y):
-        return forwards, backwards, np.zeros(x.shape[1]), False
-    return forwards, backwards, cost_of_missing(as_series(x, "x"), as_series(y, "y")), True
+def _plain(series: Floats) -> Floats:
+    """The series as the kernels are compiled for: in order, and not marked as read-only."""
+    return series if series.flags.carray else series.copy()
+
+
+def _missing(x: Floats, y: Floats) -> Floats:
+    return cost_of_missing(as_series(x, "x"), as_series(y, "y"))
 
 
 def _total(x: Floats, y: Floats, reach: int, limit: float) -> float:
-    forwards, backwards, missing, gaps = _packed(x, y)
     # A rounding error of the square must not turn a distance that equals the limit away.
     allowed = limit * (1 + 1e-12)
-    return float(sweep(forwards, backwards, len(x), len(y), missing, gaps, reach, allowed, 0)[0])
+    total = least_total(x, y, NO_GAPS, reach, allowed)
+    return least_total(x, y, _missing(x, y), reach, allowed) if isnan(total) else total

@@ -140,6 +140,16 @@ def pack(series: Floats, backwards: bool) -> tuple[Floats, bool]:
     return packed, not np.isfinite(total)
 
 
+@njit(cache=True, nogil=True)
+def odd(series: Floats) -> bool:
+    """Whether a value of (n, d) is not finite."""
+    total = 0.0
+    for i in range(series.shape[0]):
+        for c in range(series.shape[1]):
+            total += series[i, c]
+    return not np.isfinite(total)
+
+
 def channels_first(series: Floats) -> Floats:
     """(n, d) to a contiguous (d, n)."""
     return np.ascontiguousarray(series.T)

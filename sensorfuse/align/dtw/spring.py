@@ -60,13 +60,19 @@ def _column(
     for k in range(m):
         bests[k] = min(corners[k], besides[k])
     for k in range(m):
-        origins[k] = corner_starts[k] if corners[k] <= besides[k] else beside_starts[k]
-    below, start = 0.0, now
+        # Both are read whichever is taken: a read that waits for a comparison keeps a loop from being vectorised.
+        corner_start, beside_start = corner_starts[k], beside_starts[k]
+        origins[k] = corner_start if corners[k] <= besides[k] else beside_start
+    below = 0.0
     for k in range(m):
-        best, origin = bests[k], origins[k]
-        start = start if below < best else origin
+        best = bests[k]
         below = (below if below < best else best) + costs[k]
         besides[k] = below
+    # Apart, so that the sum above waits for a minimum only and not for a comparison.
+    start = now
+    for k in range(m):
+        origin = origins[k]
+        start = start if corners[k] < bests[k] else origin
         beside_starts[k] = start
 
 
@@ -95,12 +101,10 @@ def _advance(
     for k in range(len(samples)):
         _column(samples[k], template, missing, now + k, lines, sources)
         if held[0] <= threshold:
-            closed = True
+            num_open, least, end = 0, held[0], spans[1]
             for j in range(1, m + 1):
-                if totals[j] < held[0] and starts[j] <= spans[1]:
-                    closed = False
-                    break
-            if closed:
+                num_open += (totals[j] < least) & (starts[j] <= end)
+            if num_open == 0:
                 found[count, 0], found[count, 1], found[count, 2] = spans[0], spans[1], held[0]
                 count += 1
                 for j in range(1, m + 1):
@@ -183,7 +187,7 @@ class Spring:
         if count < 0:
             raise SensorfuseError(f"sample {self.num_samples} or a later one is infinite; mark missing values with NaN")
         self.num_samples += len(values)
-        return [self._match(*found[k]) for k in range(count)]
+        return [self._match(*found[k]) for k in range(count)] if count else []
 
     @staticmethod
     def _match(start: float, end: float, total: float) -> Match:

@@ -168,15 +168,29 @@ def sweep(
     return (total if total <= limit else np.inf), table
 
 
+@njit(cache=True, nogil=True, inline="always")
+def line_stride(n: int, m: int, reach: int) -> int:
+    """Entries of a line that holds the widest diagonal."""
+    return min(n, m, reach // max(1, n + m - 2) + 1) + SIDES
+
+
 @njit(cache=True, nogil=True)
 def sweep_whole(
-    x: Floats, y: Floats, n: int, m: int, missing: Floats, gaps: bool, reach: int, widest: int, table: Floats
-) -> tuple[float, np.ndarray]:
-    """D at the last cell and the path, keeping every diagonal; arguments as in `sweep`, `widest` diagonal in cells.
+    x: Floats,
+    y: Floats,
+    n: int,
+    m: int,
+    missing: Floats,
+    gaps: bool,
+    reach: int,
+    table: Floats,
+    path: np.ndarray,
+) -> tuple[float, int]:
+    """D at the last cell, and where in `path` (n + m - 1, 2) the path to its end begins; keeps every diagonal.
 
-    table: room for (n + m) (widest + SIDES) entries; what it holds does not matter.
+    Other arguments as in `sweep`. table: room for n + m lines of `line_stride`; what it holds does not matter.
     """
-    stride = widest + SIDES
+    stride = line_stride(n, m, reach)
     table[:stride] = np.inf  # two back from diagonal 1
     zeros = np.empty(n + m - 1, np.int64)  # where the entry of row -1 would be
     cost = np.empty(n + PADDING)
@@ -192,21 +206,20 @@ def sweep_whole(
         zeros[s] = (s + 1) * stride - first
         two = zeros[s - 2] if s > 1 else -first
         _diagonal(x, y, n, m, missing, gaps, s, first, last, cost, table, two, zeros[s - 1], zeros[s])
-    path = np.empty((n + m - 1, 2), np.int64)
     i, j, at = n - 1, m - 1, n + m - 2
     path[at, 0], path[at, 1] = i, j
     while i + j > 0:
         corner = table[zeros[i + j - 2] + i] if i > 0 and j > 0 else np.inf
         above = table[zeros[i + j - 1] + i] if i > 0 else np.inf
         beside = table[zeros[i + j - 1] + i + 1] if j > 0 else np.inf
-        i, j = _step_back(i, j, corner, above, beside)
+        i, j = step_back(i, j, corner, above, beside)
         at -= 1
         path[at, 0], path[at, 1] = i, j
-    return table[zeros[n + m - 2] + n], path[at:]
+    return table[zeros[n + m - 2] + n], at
 
 
 @njit(cache=True, nogil=True)
-def _step_back(i: int, j: int, corner: float, above: float, beside: float) -> tuple[int, int]:
+def step_back(i: int, j: int, corner: float, above: float, beside: float) -> tuple[int, int]:
     """The predecessor: where they tie the diagonal one, then the one that advances x."""
     if corner <= above and corner <= beside:
         return i - 1, j - 1
@@ -215,12 +228,19 @@ def _step_back(i: int, j: int, corner: float, above: float, beside: float) -> tu
 
 @njit(cache=True, nogil=True)
 def walk_back(
-    x: Floats, y: Floats, n: int, m: int, missing: Floats, gaps: bool, reach: int, every: int, table: Floats
-) -> np.ndarray:
-    """The path (length, 2) of indices from (0, 0) to the end, from the diagonals that `sweep` kept."""
-    i, j = n - 1, m - 1
-    path = np.empty((n + m - 1, 2), np.int64)
-    at = n + m - 2
+    x: Floats,
+    y: Floats,
+    n: int,
+    m: int,
+    missing: Floats,
+    gaps: bool,
+    reach: int,
+    every: int,
+    table: Floats,
+    path: np.ndarray,
+) -> int:
+    """Where in `path` (n + m - 1, 2) the path to its end begins, from the diagonals that `sweep` kept."""
+    i, j, at = n - 1, m - 1, n + m - 2
     path[at, 0], path[at, 1] = i, j
     stride = every + 4 + SIDES
     block = np.empty((every + 2) * stride)
@@ -248,7 +268,7 @@ def walk_back(
             corner = block[entry - 2 * stride - 1] if i > 0 and j > 0 else np.inf
             above = block[entry - stride - 1] if i > 0 else np.inf
             beside = block[entry - stride] if j > 0 else np.inf
-            i, j = _step_back(i, j, corner, above, beside)
+            i, j = step_back(i, j, corner, above, beside)
             at -= 1
             path[at, 0], path[at, 1] = i, j
-    return path[at:]
+    return at
