@@ -1,13 +1,15 @@
 """The alignment process: headers in, ticks out.
 
 Two of them run: the active one publishes; the standby computes the same ticks and keeps those that it has not yet
-seen from its twin, ready to publish them the moment it is told to.
+seen from its twin, ready to publish them the moment it is told to. A tick of the twin is known by its reference time;
+where ids count ticks, they are given as ticks go out, on from the twin's last.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter, deque
+from operator import itemgetter
 from typing import Any
 
 import zmq
@@ -20,6 +22,7 @@ from sensorfuse.wire import Envelope, WireError, decode_data, decode_meta, decod
 
 MAX_POLL_MS = 20
 DRAIN_MS = 200
+MAX_BATCH = 1024  # headers between two looks at what is due
 MAX_KEPT = 600  # ticks that a standby keeps
 
 
@@ -50,7 +53,8 @@ class _Align:
         self.publisher = process.publisher(f"align.{slot}")
         self.aligner: Aligner | None = None
         self.kept: deque[Tick] = deque(maxlen=MAX_KEPT)
-        self.twin_tick_id = -1
+        self.next_id = 0
+        self.twin_t_ns: int | None = None
         self.refused: Counter[str] = Counter()
         self.ends: set[str] = set()
         self.waiting: dict[
@@ -61,7 +65,7 @@ class _Align:
 
     def _status(self) -> dict[str, Any]:
         assert self.aligner is not None
-        return {"received": self.aligner.received(), "tick": self.aligner.next_tick, "refused": dict(self.refused)}
+        return {"received": self.aligner.received(), "tick": self.next_id, "refused": dict(self.refused)}
 
     def serve(self) -> None:
         process = self.process
@@ -72,8 +76,11 @@ class _Align:
             process.control.start.get("origin_ns", now // process.rig.fusion.period_ns * process.rig.fusion.period_ns)
         )
         late_start = process.arguments.rejoin and not process.lossless
-        first = max(0, -(-(now - origin) // process.rig.fusion.period_ns)) if late_start else 0
-        self.aligner = Aligner(process.rig, origin, first)
+        if late_start and process.rig.fusion.policy == "rate":
+            self.next_id = max(0, -(-(now - origin) // process.rig.fusion.period_ns))
+        elif late_start:
+            origin, self.next_id = now, int(process.control.start.get("next_tick", 0))
+        self.aligner = Aligner(process.rig, origin, self.next_id)
         poller = zmq.Poller()
         for socket in (self.headers, self.log_clock, self.twin):
             if socket is not None:
@@ -91,7 +98,7 @@ class _Align:
         if self.process.lossless:
             return MAX_POLL_MS
         clock = self.process.clock
-        return max(1, min(MAX_POLL_MS, int(1000 * clock.host_delay_s(self.aligner.next_due_ns(clock.now_ns())))))
+        return max(1, min(MAX_POLL_MS, int(1000 * clock.host_delay_s(self.aligner.next_due_ns()))))
 
     def _ended(self) -> bool:
         return self.ends.issuperset(self.process.rig.streams()) and (
@@ -103,22 +110,23 @@ class _Align:
         aligner = self.aligner
         assert aligner is not None
         self._follow_twin()
-        while (frames := receive(self.headers)) is not None:
+        arrived: list[tuple[int, Envelope, Any]] = []
+        while len(arrived) < MAX_BATCH and (frames := receive(self.headers)) is not None:
             envelope, arrays = self._parse(frames)
             if envelope is None:
                 continue
             if envelope.end:
                 self.ends.add(envelope.stream)
-                if not self.process.lossless:
-                    aligner.push(envelope, self.process.clock.now_ns())
-            elif self.process.lossless:
+            if not self.process.lossless:
+                arrived.append((envelope.recv_ns, envelope, arrays))
+            elif not envelope.end:
                 self.waiting[envelope.order] = (envelope.recv_ns, envelope, arrays)
-            else:
-                aligner.push(envelope, self.process.clock.now_ns(), arrays)
         if self.process.lossless:
             self._take_in_order()
-        else:
-            self._publish(aligner.poll(self.process.clock.now_ns()))
+            return
+        for _, envelope, arrays in sorted(arrived, key=itemgetter(0)):  # after a stall, streams come one by one
+            aligner.push(envelope, self.process.clock.now_ns(), arrays)
+        self._publish(aligner.poll(self.process.clock.now_ns()))
 
     def _take_in_order(self) -> None:
         """Lossless replay: the log's own order decides, whatever order the processes delivered in."""
@@ -162,18 +170,31 @@ class _Align:
                 tick = decode_record(frames, Tick)
             except WireError:
                 continue
-            self.twin_tick_id = max(self.twin_tick_id, tick.tick_id)
+            self.next_id = max(self.next_id, tick.tick_id + 1)
+            self.twin_t_ns = max(self.twin_t_ns or 0, tick.t_ref_ns)
+            while self.kept and self._is_twins(self.kept[0]):
+                self.kept.popleft()
             if not self.process.control.active and self.aligner is not None:
                 self.aligner.follow(tick)
-                while self.kept and self.kept[0].tick_id <= tick.tick_id:
-                    self.kept.popleft()
+
+    def _is_twins(self, tick: Tick) -> bool:
+        """Whether the twin has published this tick, or one after it."""
+        assert self.aligner is not None
+        return self.twin_t_ns is not None and tick.t_ref_ns <= self.twin_t_ns + self.aligner.schedule.least_gap_ns // 2
 
     def _publish(self, ticks: list[Tick]) -> None:
-        self.kept.extend(t for t in ticks if t.tick_id > self.twin_tick_id)
+        assert self.aligner is not None
+        self.kept.extend(t for t in ticks if not self._is_twins(t))
+        while self.aligner.alerts:
+            self.process.event(self.aligner.alerts.popleft())
         if not self.process.control.active:
             return
         while self.kept:
-            self.publisher.send(encode_record("tick", self.kept.popleft()))
+            tick = self.kept.popleft()
+            if self.aligner.schedule.counted:
+                tick.tick_id = self.next_id
+            self.next_id = tick.tick_id + 1
+            self.publisher.send(encode_record("tick", tick))
 
     def _finish(self) -> None:
         assert self.aligner is not None
@@ -182,7 +203,7 @@ class _Align:
             self._publish(self.aligner.poll(self.process.clock.now_ns()))
         elif self.end_ns is not None:
             self._publish(self.aligner.flush(self.end_ns, self.end_ns))
-        last = {"dispositions": self.aligner.close_remaining(), "next_tick": self.aligner.next_tick}
+        last = {"dispositions": self.aligner.close_remaining(), "next_tick": self.next_id}
         if self.process.control.active:
             self.publisher.send(encode_record("end", last))
         self.process.beat(self._status, force=True)

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import zmq
+from sensorfuse.nodes.timekeeper import Timekeeper
 
-from sensorfuse.clock import RunClock, epoch_offset_ns
+from sensorfuse.clock import HOST_MONOTONIC, Monotonic, RunClock, boot_id, epoch_offset_ns
 from sensorfuse.endpoints import address, bind, make_socket, run_folder
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.rig import Rig, load_rig
@@ -29,6 +30,7 @@ STANDBY_POLL_MS = 100
 STANDBY_LAG_MS = 30
 LIVE_QUEUE = 256  # messages per peer; a slow reader loses the newest beyond, and the gap is counted
 MAX_START_WAIT_S = 30.0
+MAX_SILENCE_S = 10.0  # of a supervisor on another host
 
 
 def is_running(pid: int) -> bool:
@@ -41,9 +43,14 @@ def is_running(pid: int) -> bool:
 
 
 class Control:
-    """The line to the supervisor. Without one, the process starts at once and is active."""
+    """The line to the supervisor. Without one, the process starts at once and is active.
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], rig: Rig, name: str, connected: bool) -> None:
+    `abroad`: the supervisor is on another host, so its time has to be asked for.
+    """
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], rig: Rig, name: str, connected: bool, abroad: bool = False
+    ) -> None:
         self.name = name
         self.active = True
         self.stopping = False
@@ -52,6 +59,8 @@ class Control:
         self.clock = RunClock("host", offset)
         self.start: dict[str, Any] = {}
         self.started = not connected
+        self.timekeeper = Timekeeper(context, rig, name) if connected and abroad else None
+        self._monotonic: Monotonic = self.timekeeper.clock if self.timekeeper is not None else HOST_MONOTONIC
         if connected:
             self.active = False
             self._socket = make_socket(context, zmq.DEALER, 0)
@@ -77,7 +86,7 @@ class Control:
         kind = command.get("kind")
         if kind == "start":
             self.start = command
-            self.clock = RunClock(**command["clock"])
+            self.clock = RunClock(**command["clock"], source=self._monotonic)
             self.active = bool(command.get("active", True))
             self.started = True
         elif kind == "activate":
@@ -85,7 +94,19 @@ class Control:
         elif kind == "stop":
             self.stopping = True
 
+    def knows_time(self) -> bool:
+        """Whether the clock will be right from `start` on."""
+        return self.timekeeper is None or self.timekeeper.ready
+
+    def send_status(self, fields: dict[str, Any]) -> None:
+        """Where time is exchanged, the status says how well it is known."""
+        if self.timekeeper is not None:
+            fields = {**fields, "time": self.timekeeper.status()}
+        self.send("status", **fields)
+
     def close(self) -> None:
+        if self.timekeeper is not None:
+            self.timekeeper.close()
         if self._socket is not None:
             self._socket.close()
 
@@ -153,7 +174,8 @@ class Process:
         self.rig: Rig = arguments.rig_model
         self.lossless: bool = arguments.lossless
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self.control = Control(self.context, self.rig, name, arguments.control is not None)
+        abroad = arguments.control_host not in (None, boot_id())
+        self.control = Control(self.context, self.rig, name, arguments.control is not None, abroad)
         self._next_status = 0.0
         self._sockets: list[zmq.Socket[bytes]] = []
         self._publishers: list[Publisher] = []
@@ -195,7 +217,8 @@ class Process:
         deadline = time.monotonic() + MAX_START_WAIT_S
         while self.running and not self.control.started:
             heard = all(p.subscribers(topic) >= n for p in self._publishers for topic, n in awaited)
-            if not said and (heard or self.arguments.rejoin or time.monotonic() > deadline):
+            heard = (heard or self.arguments.rejoin) and self.control.knows_time()
+            if not said and (heard or time.monotonic() > deadline):
                 self.control.send("ready")
                 said = True
             self.control.take_commands()
@@ -224,11 +247,15 @@ class Process:
         if force or now >= self._next_status:
             self._next_status = now + STATUS_PERIOD_S
             self._watch_supervisor()
-            self.control.send("status", **status())
+            self.control.send_status(status())
 
     def _watch_supervisor(self) -> None:
         """Without its supervisor a process ends."""
-        if self.arguments.control is not None and not is_running(self.arguments.control):
+        if self.control.timekeeper is not None:
+            gone = self.control.timekeeper.silent_s() > MAX_SILENCE_S
+        else:
+            gone = self.arguments.control is not None and not is_running(self.arguments.control)
+        if gone:
             self.control.stopping = True
 
     def event(self, text: str) -> None:
@@ -254,6 +281,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     out = argparse.ArgumentParser(description=description)
     out.add_argument("--rig", required=True, help="rig file, or the name of a shipped rig")
     out.add_argument("--control", type=int, metavar="PID", help="the supervisor to answer to (it sets this itself)")
+    out.add_argument("--control-host", metavar="BOOT_ID", help="the supervisor's system: from another, ask it for time")
     out.add_argument("--lossless", action="store_true", help="no bound on queues (replay with flow control)")
     out.add_argument(
         "--await", dest="awaits", action="append", default=[], metavar="TOPIC=N", help="subscribers to wait for"

@@ -13,7 +13,7 @@ import zmq
 from sensorfuse.nodes.process import Process, Publisher, parser, receive, run
 from sensorfuse.nodes.simulation import SimulatedDevice
 
-from sensorfuse.align.signature import motion_signature
+from sensorfuse.align.signature import SignatureExtractor
 from sensorfuse.endpoints import address, make_socket
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.warm_up import typical_sample
@@ -87,7 +87,8 @@ class _Sensor:
         self.config = process.rig.sensors[stream]
         self.boot = time.time_ns()
         self.published = 0
-        motion_signature(typical_sample(process.rig, stream), self.config)  # compile before time counts
+        self.signature = SignatureExtractor(self.config)
+        self.signature.warm_up(typical_sample(process.rig, stream))  # compile before time counts
 
     def _status(self) -> dict[str, object]:
         return {"stream": self.stream, "boot": self.boot, "published": self.published}
@@ -95,7 +96,7 @@ class _Sensor:
     def prepare(self, sample: Sample) -> Prepared:
         """Check and measure."""
         problem = sample_problem(sample) or ""
-        return problem, {} if problem else motion_signature(sample, self.config)
+        return problem, {} if problem else self.signature.measure(sample)
 
     def publish(self, sample: Sample, prepared: Prepared, order: int = -1) -> None:
         """Send the header, so that the aligner can decide while the data is under way, then the data.

@@ -22,7 +22,7 @@ import zmq
 from sensorfuse.nodes.nursery import ChildHandle, Nursery
 from sensorfuse.nodes.process import receive, subscribe
 
-from sensorfuse.clock import RunClock, epoch_offset_ns
+from sensorfuse.clock import RunClock, boot_id, epoch_offset_ns
 from sensorfuse.collector import Collector
 from sensorfuse.endpoints import RUN_DIR_VARIABLE, SLOTS, bind, make_socket, run_folder
 from sensorfuse.errors import SensorfuseError
@@ -90,6 +90,7 @@ class Outcome:
     log_paths: list[Path]
     rejected: dict[str, int]  # records of the log that could not be read, by "stream: reason"
     failures: list[str]  # what a process could not do and no other start of it could
+    exchanges: dict[str, dict[str, Any]]  # how well each process on another host last knew the time (`Timekeeper`)
 
 
 @dataclass
@@ -195,7 +196,10 @@ class Supervisor:
 
         expected = 0
         if self._stop_ns is not None and self.plan.mode != "record":
-            expected = max(0, (self._stop_ns - self._origin_ns) // self.plan.rig.fusion.period_ns + 1)
+            if self.plan.rig.fusion.policy == "rate":
+                expected = max(0, (self._stop_ns - self._origin_ns) // self.plan.rig.fusion.period_ns + 1)
+            else:
+                expected = max(self.collector.tick_ids, default=-1) + 1
             expected = max(expected, max(self.collector.frame_ids, default=-1) + 1)  # a tick may fall into the stopping
         name = "recording" if self.plan.mode == "record" else "fused"
         return Outcome(
@@ -206,6 +210,7 @@ class Supervisor:
             log_parts(self.plan.out, name),
             self.rejected,
             self.failures,
+            {name: child.status["time"] for name, child in self.children.items() if "time" in child.status},
         )
 
     def _on_signal(self, *_: object) -> None:
@@ -226,7 +231,8 @@ class Supervisor:
 
     def _arguments(self, spec: ProcessSpec, rejoin: bool) -> list[str]:
         plan = self.plan
-        command = ["--rig", str(self._rig_file), "--control", str(os.getpid()), *spec.arguments]
+        command = ["--rig", str(self._rig_file), "--control", str(os.getpid()), "--control-host", boot_id()]
+        command += spec.arguments
         for topic, count in spec.awaits:
             command += ["--await", f"{topic}={count}"]
         if plan.lossless:
@@ -326,7 +332,7 @@ class Supervisor:
         child.active = active
         self._tell(child, {
             "kind": "start", "clock": self._clock.to_dict(), "origin_ns": self._origin_ns, "epoch_ns": self._origin_ns,
-            "active": active,
+            "active": active, "next_tick": max(self.collector.tick_ids, default=-1) + 1,
         })  # fmt: skip
 
     def _tell(self, child: _Child, command: dict[str, Any]) -> None:
@@ -429,9 +435,13 @@ class Supervisor:
         self._collect_births()
         while self._control.poll(0):
             parts = self._control.recv_multipart()
+            heard_ns = time.monotonic_ns()
             try:
                 name, message = parts[0].decode(), unpack(parts[1])
             except (WireError, IndexError, UnicodeDecodeError):
+                continue
+            if isinstance(message, dict) and message.get("kind") == "time":
+                self._tell_time(parts[0], message, heard_ns)
                 continue
             child = self.children.get(name)
             if child is not None and child.requested:
@@ -444,6 +454,23 @@ class Supervisor:
             ):
                 continue  # words of an incarnation that is no more
             self._hear(child, message)
+
+    def _tell_time(self, asker: bytes, question: dict[str, Any], heard_ns: int) -> None:
+        """Answer a process on another host with when it was heard and when it is answered."""
+        answer = {"number": question.get("number"), "t1": question.get("t1"), "t2": heard_ns}
+        with contextlib.suppress(zmq.ZMQError):
+            self._control.send_multipart([asker, pack({**answer, "t3": time.monotonic_ns()})])
+
+    def _note_time(self, child: _Child, status: dict[str, Any]) -> None:
+        """An event for each change in how well a process on another host knows the time."""
+        new, old = status.get("time", {}), child.status.get("time", {})
+        known = new.get("state") in ("locked", "coasting")
+        if known and (new["state"], new["resets"]) != (old.get("state"), old.get("resets")):
+            self._event(
+                child.spec.name,
+                f"time exchange {new['state']}: this host's clock is {new['offset_ns'] / 1e9:+.6f} s from its own, "
+                f"within {new['bound_ns'] / 1e6:.3f} ms ({new['skew_ppm']:+.1f} ppm)",
+            )
 
     def _hear(self, child: _Child, message: dict[str, Any]) -> None:
         kind = message.get("kind")
@@ -461,6 +488,7 @@ class Supervisor:
                 )
                 self._send_start(child, active=twin is None or not (twin.active and self._alive(twin)))
         elif kind == "status":
+            self._note_time(child, message)
             child.status = message
             if "published" in message:
                 self.collector.published(message["stream"], message["boot"], message["published"])

@@ -262,9 +262,16 @@ StreamStatus = Literal["ok", "late", "missing", "idle", "stale", "suspect"]
 for); stale (last sample older than its age limit); suspect (stamps quarantined)."""
 
 
+BOUND_RANGE_M = 20.0
+
+
 @dataclass
 class StreamTick:
-    """What one tick holds of one stream. `dt_ns` = event time - t_ref (negative: older)."""
+    """What one tick holds of one stream. `dt_ns` = event time - t_ref (negative: older).
+
+    `bound_ns` bounds the error of `dt_ns` (two sigma, and a step of the stamps), `bound_m` what that comes to at
+    `BOUND_RANGE_M`, with the motion of the tick; infinite where the motion is not known.
+    """
 
     stream: str
     modality: Modality
@@ -275,6 +282,8 @@ class StreamTick:
     sigma_ns: int = 0  # one-sigma bound of dt
     offset_ns: int = 0  # added to the stamp
     method: str = "nearest"
+    bound_ns: int = 0
+    bound_m: float = 0.0
 
 
 @dataclass
@@ -291,6 +300,9 @@ class Tick:
     twist_sigma: NDArray[np.float64]  # (6,) one sigma; inf where never observed
     dispositions: list[tuple[str, int, int, LedgerReason]] = field(default_factory=list)  # stream, boot, seq, reason
     last_needed_recv_ns: int = 0  # arrival of the last sample that the tick holds
+    pose_covariance: NDArray[np.float64] = field(default_factory=lambda: np.full((6, 6), np.nan))  # see FusedFrame
+    motion_ns: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # (K,) after t_ref, ascending
+    motion: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3, 4)))  # (K, 3, 4) T_ref_t: base at each
 
 
 @dataclass
@@ -303,8 +315,9 @@ class StreamUse:
     reason: str
     age_ns: int  # t_ref - event time
     skew_ns: int  # |event time - t_ref| that no propagation removed
-    bound_ns: int  # two-sigma bound of the alignment error
+    bound_ns: int  # what the alignment error hardly exceeds: the skew, and how surely the sample's time is known
     weight: float  # share of the fusion given to it, 0..1
+    bound_m: float = 0.0  # what not knowing the sample's time comes to at BOUND_RANGE_M; inf where motion is not known
 
 
 @dataclass
@@ -328,3 +341,5 @@ class FusedFrame:
     mode: str  # "full", or "no_" and the absent modalities: what degraded mode made this
     timings_ns: dict[str, int] = field(default_factory=dict)  # per stage; empty in deterministic replay
     dispositions: list[tuple[str, int, int, LedgerReason]] = field(default_factory=list)
+    # of x y z and a small turn about x y z, in odometry axes, since odometry began; all NaN where it is not known
+    pose_covariance: NDArray[np.float64] = field(default_factory=lambda: np.full((6, 6), np.nan))

@@ -151,7 +151,9 @@ class SensorConfig(YamlModel):
 
     `rate_hz` is the rate of measurements (for an IMU, of its samples; a message holds `imu.samples_per_message`; for
     audio, of its blocks). `offset_s` is added to the device's stamps to reach the reference clock, known to
-    `offset_sigma_s`; `counter` says that the stamps wrap.
+    `offset_sigma_s`; `counter` says that the stamps wrap; `clock: reference` that the device keeps the reference clock
+    (PTP, stamps given by the host), so that no drift is looked for. `lateness_ms` is how far out of order its messages
+    may come (default: the fusion's). `required` streams make a tick incomplete when they are absent.
     `log_stream` names the stream in a log when it differs from the sensor's name.
     """
 
@@ -163,7 +165,9 @@ class SensorConfig(YamlModel):
     offset_s: float = 0.0
     offset_sigma_s: Annotated[float, Field(ge=0)] = 0.0
     counter: CounterConfig | None = None
+    clock: Literal["device", "reference"] = "device"
     required: bool = False
+    lateness_ms: Annotated[float | None, Field(ge=0, le=2000)] = None
     max_age_s: Annotated[float | None, Field(gt=0)] = None  # older than this is stale; default 2.5 message periods
     log_stream: str | None = None
     calibration: str = ""
@@ -209,15 +213,34 @@ class SensorConfig(YamlModel):
 
 
 class FusionConfig(YamlModel):
-    """Ticks come at `rate_hz` from the clock. A tick waits at most `deadline_ms` after its reference time."""
+    """When ticks come, and how long they wait.
 
+    `policy: rate`: ticks come at `rate_hz` from the clock. `reference`: one per message of the stream `reference`, and
+    at `rate_hz` while it is silent. `any`: whenever any stream brought something new, at most `rate_hz`.
+
+    A tick waits at most `deadline_ms` after its reference time (after the arrival of what it is anchored on), and for
+    messages out of order by up to `lateness_ms` (default: the 99.9th percentile of what each stream shows). One that
+    lacks a `required` stream says so, or with `drop_incomplete` is left out.
+    """
+
+    policy: Literal["rate", "reference", "any"] = "rate"
+    reference: str | None = None
     rate_hz: Annotated[float, Field(gt=0, le=200)] = 10.0
     modalities: tuple[Modality, ...] = MODALITIES
     strategy: str = "late"
     engine: Literal["onnxruntime"] = "onnxruntime"
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     deadline_ms: Annotated[float, Field(gt=0, le=2000)] = 100.0
-    lateness_ms: Annotated[float, Field(ge=0, le=2000)] = 0.0  # how far out of order a stream may deliver
+    lateness_ms: Annotated[float | None, Field(ge=0, le=2000)] = None
+    drop_incomplete: bool = False
+
+    @model_validator(mode="after")
+    def _reference_where_used(self) -> FusionConfig:
+        if self.policy == "reference" and self.reference is None:
+            raise key_fault("policy", "policy reference needs the key `reference`: the stream that it follows")
+        if self.policy != "reference" and self.reference is not None:
+            raise key_fault("reference", f"policy {self.policy} follows no stream; leave it out, or policy: reference")
+        return self
 
     @field_validator("modalities")
     @classmethod
@@ -315,6 +338,14 @@ class Rig(YamlModel):
                     f"sensors.{name}.log_stream",
                     f"sensors {streams[stream]} and {name} both read the log stream {stream!r}",
                 )
+        fused = self.fused_streams()
+        if self.fusion.reference is not None and self.fusion.reference not in fused:
+            raise key_fault(
+                "fusion.reference",
+                f"{self.fusion.reference!r} is no stream that is fused; those are {', '.join(fused) or 'none'}",
+            )
+        if self.fusion.drop_incomplete and not any(self.sensors[n].required for n in fused):
+            raise key_fault("fusion.drop_incomplete", "no sensor that is fused has `required: true`")
         unserved = [m for m in self.fusion.modalities if all(s.modality != m for s in self.sensors.values())]
         if unserved:
             raise key_fault("fusion.modalities", f"names {', '.join(unserved)}, which no sensor of this rig has")

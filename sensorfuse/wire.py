@@ -219,20 +219,23 @@ def _optional_check(item: _Check) -> _Check:
 
 
 def _dataclass_check(kind: type) -> _Check:
-    fields = [(name, _check_of(hint)) for name, hint in typing.get_type_hints(kind).items()]
-    names = {name for name, _ in fields}
+    # a value of just the type that a plain field wants needs no check of its own
+    fields = [(n, h if isinstance(h, type) else None, _check_of(h)) for n, h in typing.get_type_hints(kind).items()]
+    names = {name for name, _, _ in fields}
 
     def check(value: Any) -> Any:
         if type(value) is not dict:
             raise _Misfit(f"expected a map, got {type(value).__name__}")
         if value.keys() != names:
             raise _Misfit(f"unknown or missing fields: {', '.join(sorted(map(str, value.keys() ^ names))[:5])}")
-        arguments = {}
-        for name, field in fields:
-            try:
-                arguments[name] = field(value[name])
-            except _Misfit as fault:
-                raise fault.within(f".{name}") from None
+        arguments = value.copy()
+        for name, plain, field in fields:
+            item = value[name]
+            if type(item) is not plain:
+                try:
+                    arguments[name] = field(item)
+                except _Misfit as fault:
+                    raise fault.within(f".{name}") from None
         return kind(**arguments)
 
     return check

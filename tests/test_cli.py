@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ["run", "replay", "record", "info", "convert", "sim", "demo", "doctor", "bench"]
+COMMANDS = ["run", "replay", "record", "info", "convert", "sim", "sync", "demo", "doctor", "bench"]
 
 
 def sensorfuse(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

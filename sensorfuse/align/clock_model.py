@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from sensorfuse.align.hull import lower_hull
+
 BLOCK_NS = 1_000_000_000
 WINDOW_BLOCKS = 60
 WINDOW_NS = WINDOW_BLOCKS * BLOCK_NS
@@ -42,60 +44,60 @@ class ClockEstimate:
     state: ClockState
 
 
-@dataclass(frozen=True)
-class _Line:
-    """`offset(d) = offset_ns + skew * (d - at_ns)`."""
-
-    at_ns: int
-    offset_ns: float
-    skew: float
-
-    def offset(self, stamp_ns: int) -> float:
-        return self.offset_ns + self.skew * (stamp_ns - self.at_ns)
-
-
-def _lower_hull(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The lower convex hull of points in order of their first coordinate (Andrew's monotone chain, 1979)."""
-    hull: list[tuple[int, int]] = []
-    for p in points:
-        while len(hull) >= 2:
-            (x0, y0), (x1, y1) = hull[-2], hull[-1]
-            if (y1 - y0) * (p[0] - x0) < (p[1] - y0) * (x1 - x0):
-                break
-            hull.pop()
-        hull.append(p)
-    return hull
-
-
 class ClockModel:
     """One device's clock. Feed it every message; all times are integer nanoseconds.
 
     `resets` counts how often the device's or the host's clock jumped; `skew` is seconds per second by which the host's
     clock runs faster than the device's.
+
+    The line is `offset(d) = base_ns + over_ns + skew * (d - at_ns)`. A message stamped before `block_end_ns` within
+    `JUMP_NS` of the line, with an offset of at least `block_least_ns`that follows no `suspect` one moves nothing but
+    `last_ns`: nearly all are such, and whoever has many to place may do so without `take`.
     """
+
+    __slots__ = (
+        "_begun",
+        "_blocks",
+        "_first_ns",
+        "_odd",
+        "_sigma_ns",
+        "at_ns",
+        "base_ns",
+        "block_end_ns",
+        "block_least_ns",
+        "last_ns",
+        "over_ns",
+        "resets",
+        "skew",
+    )
 
     def __init__(self) -> None:
         self.resets = 0
-        self._base_ns = 0  # what offsets below are over: floats would not hold nanoseconds of an epoch
+        self.skew = 0.0
+        self._begun = False
+        self.base_ns = 0  # apart: floats would not hold nanoseconds of an epoch
+        self.at_ns = 0
+        self.over_ns = 0.0
         self._blocks: deque[tuple[int, int]] = deque(maxlen=WINDOW_BLOCKS)  # (stamp, offset) of each block's least
-        self._block_end_ns = 0
-        self._line: _Line | None = None
+        self.block_end_ns = 0
+        self.block_least_ns = 0  # the newest block's least offset, base and all
         self._first_ns = 0
         self._odd: deque[tuple[int, int]] = deque(maxlen=CONSISTENT)  # the run of disbelieved (stamp, offset)
-        self._last_ns: int | None = None
+        self.last_ns: int | None = None  # the newest stamp taken
         self._sigma_ns = FIRST_SIGMA_NS
 
     @property
-    def skew(self) -> float:
-        return self._line.skew if self._line is not None else 0.0
+    def in_doubt(self) -> bool:
+        """Whether the last message was `suspect`."""
+        return bool(self._odd)
 
     def offset_ns(self, stamp_ns: int) -> int:
         """Host less device at a stamp, with the minimum delay; 0 before the first message."""
-        return self._base_ns + round(self._line.offset(stamp_ns)) if self._line is not None else 0
+        return self.base_ns + round(self.over_ns + self.skew * (stamp_ns - self.at_ns))
 
     def sigma_ns(self, stamp_ns: int) -> int:
         """One sigma of `offset_ns`; it grows with the time since the last message."""
-        away = abs(stamp_ns - self._last_ns) if self._last_ns is not None else 0
+        away = abs(stamp_ns - self.last_ns) if self.last_ns is not None else 0
         return round(self._sigma_ns + WANDER * away)
 
     def push(self, stamp_ns: int, recv_ns: int) -> ClockEstimate:
@@ -104,17 +106,22 @@ class ClockModel:
         A stamp that is far from the line changes nothing and is `suspect`, until `CONSISTENT` in a row agree: then the
         clock has jumped and the model starts anew from there.
         """
+        believed = self.take(stamp_ns, recv_ns)
+        settled = stamp_ns - self._first_ns >= SETTLED_NS
+        state: ClockState = ("locked" if settled else "learning") if believed else "suspect"
+        return ClockEstimate(stamp_ns + self.offset_ns(stamp_ns), self.sigma_ns(stamp_ns), state)
+
+    def take(self, stamp_ns: int, recv_ns: int) -> bool:
+        """Take a message in. False when its stamp is far from the line."""
         offset = recv_ns - stamp_ns
-        if self._line is None:
+        if not self._begun:
             self._begin(stamp_ns, offset, 0.0)
         elif self._disbelieved(stamp_ns, offset):
-            return ClockEstimate(stamp_ns + self.offset_ns(stamp_ns), self.sigma_ns(stamp_ns), "suspect")
+            return False
         else:
-            self._take(stamp_ns, offset - self._base_ns)
-        self._last_ns = stamp_ns
-        settled = stamp_ns - self._first_ns >= SETTLED_NS
-        host_ns = stamp_ns + self.offset_ns(stamp_ns)
-        return ClockEstimate(host_ns, self.sigma_ns(stamp_ns), "locked" if settled else "learning")
+            self._take(stamp_ns, offset - self.base_ns)
+        self.last_ns = stamp_ns
+        return True
 
     def restart(self, messages: Sequence[tuple[int, int]]) -> None:
         """Begin anew after a jump that the caller has seen, from messages (stamp, receive time) that agree. The skew
@@ -124,12 +131,13 @@ class ClockModel:
         self.resets += 1
 
     def _begin(self, stamp_ns: int, offset: int, skew: float) -> None:
-        self._base_ns = offset
+        self._begun = True
+        self.base_ns = self.block_least_ns = offset
         self._blocks.clear()
         self._blocks.append((stamp_ns, 0))
-        self._block_end_ns = stamp_ns + BLOCK_NS
-        self._first_ns = self._last_ns = stamp_ns
-        self._line = _Line(stamp_ns, 0.0, skew)
+        self.block_end_ns = stamp_ns + BLOCK_NS
+        self._first_ns = self.last_ns = self.at_ns = stamp_ns
+        self.over_ns, self.skew = 0.0, skew
         self._sigma_ns = FIRST_SIGMA_NS
         self._odd.clear()
 
@@ -150,24 +158,24 @@ class ClockModel:
 
     def _take(self, stamp_ns: int, offset: int) -> None:
         last = self._blocks[-1]
-        if stamp_ns >= self._block_end_ns:
-            self._block_end_ns = stamp_ns - (stamp_ns - self._block_end_ns) % BLOCK_NS + BLOCK_NS
+        if stamp_ns >= self.block_end_ns:
+            self.block_end_ns = stamp_ns - (stamp_ns - self.block_end_ns) % BLOCK_NS + BLOCK_NS
             self._blocks.append((stamp_ns, offset))
         elif offset < last[1] and (len(self._blocks) < 2 or stamp_ns > self._blocks[-2][0]):
             self._blocks[-1] = (stamp_ns, offset)
         else:
             return
+        self.block_least_ns = self.base_ns + offset
         self._fit()
 
     def _fit(self) -> None:
         """The hull's edge over the middle of the window gives the slope; a feasible support line of that slope, the
         offset.
         """
-        assert self._line is not None
         points = list(self._blocks)
         first, last = points[0], points[-1]
-        hull = _lower_hull(points)
-        skew = self._line.skew
+        hull = lower_hull(points)
+        skew = self.skew
         if len(hull) >= 2:
             middle = (first[0] + last[0]) / 2
             i = next(k for k in range(1, len(hull)) if hull[k][0] >= middle)
@@ -176,14 +184,15 @@ class ClockModel:
             span = last[0] - first[0]
             change = min(1.0, span / SETTLED_NS) ** 2 * (slope - skew)
             if span > STEADY_NS:
-                most = MAX_SKEW_RATE * (last[0] - self._line.at_ns) / 1e9
+                most = MAX_SKEW_RATE * (last[0] - self.at_ns) / 1e9
                 change = min(max(change, -most), most)
             skew += change
         support = min(hull, key=lambda p: p[1] - skew * (p[0] - last[0]))
-        self._line = _Line(last[0], support[1] - skew * (support[0] - last[0]), skew)
+        self.at_ns = last[0]
+        self.over_ns, self.skew = support[1] - skew * (support[0] - last[0]), skew
         recent = points[-1 - RECENT_BLOCKS : -1]
         if len(recent) >= 3:
-            over = [p[1] - self._line.offset(p[0]) for p in recent]
+            over = [p[1] - self.over_ns - skew * (p[0] - last[0]) for p in recent]
             mean = sum(over) / len(over)
             spread = (sum((v - mean) ** 2 for v in over) / (len(over) - 1)) ** 0.5
             self._sigma_ns = max(spread / len(over) ** 0.5, 1.0)

@@ -1,133 +1,305 @@
-"""Where the body is and how it moves, from gyro rates and whatever velocity the sensors give.
+"""Where the body is and how it moves, from an IMU and whatever velocity the other sensors give.
 
-Rotation is integrated from the gyro (midpoint rule); velocity in the base frame is a random walk corrected by measured
-velocities (radar Doppler, an INS). Position is dead-reckoned: good over the second that fusion needs, not a
-localisation.
+Rotation is integrated from the gyro. Measured velocities (radar Doppler, LiDAR, an INS) correct the velocity, and in
+between the specific force carries it on, as far as it is known which part of the force is gravity: the mean force tells
+that roughly at once; velocities tell it well after a second or two, and then a second without them costs little. Where
+no force is given, velocity in body axes is a random walk. Position is dead-reckoned: good over the second that fusion
+needs, not a localisation.
 """
 
 from __future__ import annotations
 
-import bisect
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import NDArray
 
-from sensorfuse.geometry import Transform, exp_rotation
+from sensorfuse.align.imu_history import ImuHistory, ImuMotion
+from sensorfuse.align.preintegration import DOUBT_RADPS, DOUBT_S, ImuNoise, Preintegrated
+from sensorfuse.align.velocity_filter import (
+    RATE_WALK_RADPS2,
+    UNSEEN_VELOCITY_MPS,
+    UNSEEN_VELOCITY_S,
+    VelocityFilter,
+)
+from sensorfuse.geometry import Transform, skew
+from sensorfuse.rig import ImuConfig
 
 Array = NDArray[np.float64]
+Times = NDArray[np.int64]
 
-VELOCITY_WALK_MPS2 = 2.0  # how fast velocity may change unseen, one sigma per second
-RATE_WALK_RADPS2 = 0.5
 GYRO_SIGMA_RADPS = 0.01
+GYRO_NOISE, GYRO_BIAS_RADPS = 3e-4, 5e-4  # of the pose: white noise per sqrt(Hz), and what bias is left
+SAME_ERROR_S = 0.3  # for so long an error of the velocity keeps its direction, while it is measured
 STILL_MPS = 0.2
 MAX_SPEED_SIGMA_MPS = 1.0
-KEEP_NS = 3_000_000_000
-MAX_GAP_S = 1.0  # a rate says nothing about times further away than this
-MAX_STEP_S = 0.1  # longest step with one twist
+MAX_LATE_NS = 1_000_000_000  # a velocity older than this behind the newest is left out
+CONSISTENT = 5
+MAX_WAITING = 64
+LAG_NS = 250_000_000  # without velocities, gravity is followed so far behind the newest force
+KNOT_NS, RECENT_NS = 10_000_000, 200_000_000
 
 
 class EgoMotion:
-    """Twist and dead-reckoned pose of `base_link`. Feed in any order within `KEEP_NS`; `advance` only goes forward."""
+    """Twist and dead-reckoned pose of `base_link`. Feed in any order within 1 s; `advance` only goes forward."""
 
     def __init__(self) -> None:
-        self._times: list[int] = []  # event_ns of each rate, ascending
-        self._rates: list[Array] = []  # angular rate (3,) in base axes
-        self._velocity = np.zeros(3)
-        self._variance = np.full(3, np.inf)
-        self._velocity_ns = 0
-        self._pose = Transform.identity()
+        self._imu = ImuHistory()
+        self._force_since_ns: int | None = None
+        self._lever = np.zeros(3)
+        self._filter = VelocityFilter()  # of the IMU's place
+        self._filter_ns: int | None = None
+        self._asked: tuple[int, VelocityFilter] | None = None  # the last answer, until anything new comes
+        self._measured_ns: int | None = None  # newest velocity
+        self._too_late = 0  # velocities in a row that were
+        self._waiting: list[tuple[int, Array, Array]] = []  # velocities that are newer than the IMU's samples
+        self._pose, self._pose_covariance = Transform.identity(), np.zeros((6, 6))
         self._pose_ns: int | None = None
+        self._since_origin_s = 0.0
 
-    def push_rates(self, event_ns: NDArray[np.int64], gyro_base: Array) -> None:
-        """Angular rates (N, 3) in base axes, rad/s, at `event_ns` (N,)."""
-        for t, rate in zip(event_ns.tolist(), gyro_base, strict=True):
-            if not self._times or t > self._times[-1]:
-                self._times.append(t)
-                self._rates.append(rate)
-        stale = bisect.bisect_left(self._times, self._times[-1] - KEEP_NS) if self._times else 0
-        if stale > len(self._times) // 2:
-            del self._times[:stale], self._rates[:stale]
+    # ---- input
+
+    def push_rates(
+        self,
+        event_ns: Times,
+        gyro_base: Array,
+        force_base: Array | None = None,
+        lever_m: Array | None = None,
+        saturated: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Angular rates (N, 3) in base axes, rad/s, at `event_ns` (N,); and if known the specific forces (N, 3) in base
+        axes, m/s^2, at the IMU's place `lever_m` (3,), and which samples were out of the sensor's range (N,).
+        """
+        if not len(event_ns):
+            return
+        self._asked = None
+        newest = self._imu.last_ns
+        if newest is not None and event_ns[-1] < newest - MAX_LATE_NS:  # the clock was set back
+            self._begin_again()
+            newest = None
+        if force_base is None:
+            self._force_since_ns = None
+        elif self._force_since_ns is None and (newest is None or event_ns[0] > newest):
+            self._force_since_ns = int(event_ns[0])
+            self._settle(max(self._force_since_ns, self._filter_ns or 0))
+            self._filter.begin_gravity(force_base.mean(axis=0))
+        if lever_m is not None:
+            self._lever = np.asarray(lever_m, dtype=np.float64)
+        forces = np.zeros_like(gyro_base) if force_base is None else force_base
+        self._imu.push(event_ns, gyro_base, forces, saturated)
+        last = int(event_ns[-1])
+        self._take_waiting(last)
+        if self._forced(last - LAG_NS) and self._filter_ns is not None and last - self._filter_ns > 2 * LAG_NS:
+            self._settle(last - LAG_NS)
 
     def push_velocity(self, event_ns: int, velocity: Array, sigma: Array) -> None:
         """A measured velocity (3,) of the base origin over ground in base axes, m/s; `sigma` (3,) inf where
         unobserved.
         """
-        if self._velocity_ns:
-            self._variance = self._variance + (VELOCITY_WALK_MPS2 * max(0, event_ns - self._velocity_ns) / 1e9) ** 2
-        self._velocity_ns = max(self._velocity_ns, event_ns)
-        for axis in range(3):
-            variance = float(sigma[axis]) ** 2
-            if not np.isfinite(variance) or not np.isfinite(velocity[axis]):
-                continue
-            if np.isinf(self._variance[axis]):
-                self._velocity[axis], self._variance[axis] = velocity[axis], variance
-                continue
-            if (velocity[axis] - self._velocity[axis]) ** 2 > 25 * (variance + self._variance[axis]) + 4.0:
-                self._variance[axis] += 1.0  # disbelieved this time; believed if it persists
-                continue
-            gain = self._variance[axis] / (self._variance[axis] + variance)
-            self._velocity[axis] += gain * (velocity[axis] - self._velocity[axis])
-            self._variance[axis] *= 1 - gain
+        last = self._imu.last_ns
+        if self._force_since_ns is None or last is None or event_ns <= last:
+            self._measure(event_ns, velocity, sigma)
+            return
+        self._waiting.append((event_ns, velocity, sigma))
+        if len(self._waiting) > MAX_WAITING:
+            self._take_waiting(self._waiting[0][0])
+
+    def _take_waiting(self, up_to_ns: int) -> None:
+        if not self._waiting:
+            return
+        due = sorted((w for w in self._waiting if w[0] <= up_to_ns), key=lambda w: w[0])
+        self._waiting = [w for w in self._waiting if w[0] > up_to_ns]
+        for event_ns, velocity, sigma in due:
+            self._measure(event_ns, velocity, sigma)
+
+    def _measure(self, event_ns: int, velocity: Array, sigma: Array) -> None:
+        self._asked = None
+        late_ns = 0 if self._filter_ns is None else self._filter_ns - event_ns
+        if not (np.isfinite(sigma) & np.isfinite(velocity)).any():
+            return
+        self._too_late = self._too_late + 1 if late_ns > MAX_LATE_NS else 0
+        if self._too_late:
+            if self._too_late >= CONSISTENT:  # not late: the clock was set back
+                self._begin_again()
+            return
+        if late_ns < 0 or self._filter_ns is None:
+            self._settle(event_ns)
+        since_s = 1.0 if self._measured_ns is None else abs(event_ns - self._measured_ns) / 1e9
+        self._measured_ns = event_ns if self._measured_ns is None else max(self._measured_ns, event_ns)
+        at_imu = velocity + _cross(self._imu.rate_at(event_ns)[0], self._lever)
+        self._filter.measure(at_imu, sigma, since_s, max(late_ns, 0) / 1e9)
+
+    def _begin_again(self) -> None:
+        """Forget all but the dead-reckoned pose."""
+        self._imu, self._filter = ImuHistory(), VelocityFilter()
+        self._force_since_ns = self._filter_ns = self._measured_ns = None
+        self._waiting.clear()
+        self._too_late = 0
+
+    # ---- the filter between measurements
+
+    def _settle(self, t_ns: int) -> None:
+        """Carry the filter to `t_ns` for good; on its way gravity is told by the mean force."""
+        start_ns, self._filter_ns = self._filter_ns, t_ns
+        if start_ns is None or start_ns == t_ns:
+            return
+        before = self._filter.state[:3].copy()
+        motion = self._carry(self._filter, start_ns, t_ns)
+        last = self._imu.last_ns
+        if motion is not None and last is not None and t_ns <= last:
+            back, dt = motion.rotation[0].T, float(motion.dt_s[0])
+            turning = before - back @ before
+            self._filter.hear_force((back @ motion.velocity[0] - turning) / dt, dt)
+
+    def _carry(self, state: VelocityFilter, start_ns: int, end_ns: int) -> ImuMotion | None:
+        """Carry a state from one time to another; the motion over the part of it for which forces are known."""
+        forced = None
+        last = self._imu.last_ns
+        if last is not None and self._forced(min(start_ns, end_ns)) and min(start_ns, end_ns) < last:
+            until_ns = min(end_ns, last + self._imu.hole_ns)
+            forced = self._imu.motions(start_ns, np.array([until_ns]))
+            state.carry_forced(forced.rotation[0], forced.velocity[0], float(forced.dt_s[0]), float(forced.doubt_s[0]))
+            start_ns = until_ns
+        if start_ns != end_ns:
+            rest = self._imu.motions(start_ns, np.array([end_ns]))
+            state.carry_steady(rest.rotation[0], float(rest.dt_s[0]))
+        return forced
+
+    def _forced(self, t_ns: int) -> bool:
+        """Whether specific forces are known from `t_ns` on."""
+        since, last = self._force_since_ns, self._imu.last_ns
+        return since is not None and last is not None and since <= t_ns <= last
+
+    def _filter_at(self, t_ns: int) -> VelocityFilter:
+        if self._filter_ns is None or self._filter_ns == t_ns:
+            return self._filter
+        if self._asked is None or self._asked[0] != t_ns:
+            state = self._filter.copy()
+            self._carry(state, self._filter_ns, t_ns)
+            self._asked = t_ns, state
+        return self._asked[1]
+
+    # ---- output
 
     def moves(self) -> bool:
         """Whether a measured velocity says that the body moves; False where none was measured."""
-        seen = self._variance < MAX_SPEED_SIGMA_MPS**2
-        return bool(np.abs(self._velocity[seen]).max(initial=0.0) > STILL_MPS)
+        known = self._filter.velocity_sigma() < MAX_SPEED_SIGMA_MPS
+        return bool(np.abs(self._filter.velocity[known]).max(initial=0.0) > STILL_MPS)
 
     def rate_at(self, t_ns: int) -> tuple[Array, Array]:
         """Angular rate (3,) in base axes and its sigma at a time; zeros with infinite sigma where no gyro is near."""
-        i = bisect.bisect_left(self._times, t_ns)
-        rates, away_s = self._rates_at([t_ns], max(0, i - 1), i + 1)
-        sigma = GYRO_SIGMA_RADPS + RATE_WALK_RADPS2 * away_s[0] if away_s[0] <= MAX_GAP_S else np.inf
-        return rates[0], np.full(3, sigma)
+        rate, away_s, doubted = self._imu.rate_at(t_ns)
+        return rate, np.full(3, GYRO_SIGMA_RADPS + RATE_WALK_RADPS2 * away_s + (DOUBT_RADPS if doubted else 0.0))
 
     def twist_at(self, t_ns: int) -> tuple[Array, Array]:
         """(vx vy vz wx wy wz) in base axes and one sigma each; velocity unobserved so far is 0 with infinite sigma."""
+        self._take_waiting(t_ns)
         rate, rate_sigma = self.rate_at(t_ns)
-        age = max(0, t_ns - self._velocity_ns) / 1e9 if self._velocity_ns else 0.0
-        sigma = np.sqrt(self._variance + (VELOCITY_WALK_MPS2 * age) ** 2)
-        return np.concatenate([self._velocity, rate]), np.concatenate([sigma, rate_sigma])
+        state = self._filter_at(t_ns)
+        velocity = np.where(state.seen, state.velocity - _cross(rate, self._lever), 0.0)
+        return np.concatenate([velocity, rate]), np.concatenate([state.velocity_sigma(), rate_sigma])
+
+    def extrapolated(self, start_ns: int, end_ns: int) -> bool:
+        """Whether the motion between two times is a guess in part: rates were missing for more than three periods, or
+        out of the sensor's range.
+        """
+        return bool(self._imu.motions(start_ns, np.array([end_ns])).doubt_s[0] > 0)
+
+    def preintegrated(self, start_ns: int, end_ns: int, noise: ImuNoise | None = None) -> Preintegrated:
+        """The IMU's samples between two times as one motion, in base axes, of the IMU's place.
+
+        Raises:
+            ValueError: the end lies before the start, or no sample has come yet.
+        """
+        return self._imu.preintegrate(start_ns, end_ns, noise)
+
+    def poses(self, t_ref_ns: int, times_ns: Times) -> Array:
+        """`T_ref_t` (K, 3, 4): the body at times (K,) as seen from the body at `t_ref_ns`."""
+        self._take_waiting(t_ref_ns)
+        times = np.asarray(times_ns, dtype=np.int64)
+        return self._moved(t_ref_ns, self._filter_at(t_ref_ns), self._imu.motions(t_ref_ns, times), times)
+
+    def recent_motion(self, t_ref_ns: int) -> tuple[Times, Array]:
+        """Times (K,) after `t_ref_ns` in nanoseconds, 10 ms apart, from 0.2 s before it to the newest rate (at least
+        to `t_ref_ns`), and `T_ref_t` (K, 3, 4) at them: what a cloud is brought to the tick by.
+        """
+        last = self._imu.last_ns
+        ahead = min(max(0, last - t_ref_ns), RECENT_NS) // KNOT_NS if last is not None else 0
+        after = np.arange(-(RECENT_NS // KNOT_NS), ahead + 1, dtype=np.int64) * KNOT_NS
+        return after, self.poses(t_ref_ns, t_ref_ns + after)
+
+    def _moved(self, start_ns: int, state: VelocityFilter, motion: ImuMotion, end_ns: Times) -> Array:
+        """`T_start_end` (K, 3, 4) for a body whose state at the start is `state`."""
+        lever, velocity = self._lever, state.velocity
+        at_base = np.where(state.seen, velocity - _cross(self._imu.rate_at(start_ns)[0], lever), 0.0)
+        out = np.empty((len(end_ns), 3, 4))
+        out[:, :, :3] = motion.rotation
+        out[:, :, 3] = motion.sway @ at_base
+        last = self._imu.last_ns
+        if last is not None and self._forced(start_ns):
+            dt = motion.dt_s[:, None]
+            place = velocity * dt + motion.position - 0.5 * dt * dt * state.gravity
+            place += lever - motion.rotation @ lever
+            known = (end_ns >= (self._force_since_ns or 0)) & (end_ns <= last + self._imu.hole_ns)
+            out[:, :, 3] = np.where(known[:, None] & state.seen, place, out[:, :, 3])
+        return out
+
+    # ---- dead reckoning
 
     def advance(self, t_ns: int) -> Array:
         """`T_odom_base` (4, 4) at `t_ns`, integrated from the last call on; the first call sets the origin."""
+        self._take_waiting(t_ns)
         if self._pose_ns is not None and t_ns > self._pose_ns:
-            first, last = bisect.bisect_right(self._times, self._pose_ns), bisect.bisect_left(self._times, t_ns)
-            knots = [self._pose_ns, *self._times[first:last], t_ns]
-            self._pose = self._integrate(self._pose, knots, max(0, first - 1), last + 1)
+            last = self._imu.last_ns
+            if last is not None and self._pose_ns < last < t_ns:
+                self._step_pose(self._pose_ns, last)  # what was measured; the rest is a guess
+                self._pose_ns = last
+            self._step_pose(self._pose_ns, t_ns)
         if self._pose_ns is None or t_ns > self._pose_ns:
             self._pose_ns = t_ns
         return self._pose.matrix()
 
-    def _integrate(self, pose: Transform, knots: list[int], first: int, last: int) -> Transform:
-        """A pose carried over the times `knots`, rates interpolated between those of rows `first` to `last`."""
-        steps = np.diff(np.array(knots, dtype=np.int64)) / 1e9
-        rates, _ = self._rates_at([(t0 + t1) // 2 for t0, t1 in pairwise(knots)], first, last)
-        pieces = np.maximum(1, np.ceil(steps / MAX_STEP_S)).astype(int)
-        turns = np.repeat(rates * (steps / pieces)[:, None], pieces, axis=0)
-        moved = np.repeat((steps / pieces)[:, None] * self._velocity, pieces, axis=0)
-        half, whole = exp_rotation(0.5 * turns), exp_rotation(turns)
-        rotation, translation = pose.rotation, pose.translation
-        for i, move in enumerate((half @ moved[:, :, None])[:, :, 0]):
-            translation = translation + rotation @ move
-            rotation = rotation @ whole[i]
-        return Transform(rotation, translation)
+    def _step_pose(self, start_ns: int, end_ns: int) -> None:
+        starts = np.array([start_ns])  # seen from the end, of which more is known
+        state, motion = self._filter_at(end_ns), self._imu.motions(end_ns, starts)
+        back = self._moved(end_ns, state, motion, starts)[0]
+        dt, doubt_s = -float(motion.dt_s[0]), float(motion.doubt_s[0])
+        rotation = self._pose.rotation @ back[:, :3].T
+        travelled = -rotation @ back[:, 3]
+        age_s = UNSEEN_VELOCITY_S if self._measured_ns is None else abs(end_ns - self._measured_ns) / 1e9
+        lasting_s = min(max(SAME_ERROR_S, age_s), UNSEEN_VELOCITY_S)
+        spread = state.covariance[:3, :3] * max(dt, 2 * lasting_s)
+        for axis in np.flatnonzero(~state.seen):
+            spread[axis, :] = spread[:, axis] = 0.0
+            spread[axis, axis] = UNSEEN_VELOCITY_MPS**2 * 2 * UNSEEN_VELOCITY_S
+        step = np.eye(6)
+        step[:3, 3:] = -skew(travelled)
+        out = step @ self._pose_covariance @ step.T
+        out[:3, :3] += rotation @ spread @ rotation.T * dt
+        bias = GYRO_BIAS_RADPS**2 * dt * (2 * self._since_origin_s + dt)
+        doubt = DOUBT_RADPS**2 * doubt_s * max(doubt_s, DOUBT_S)
+        out[3:, 3:] += np.eye(3) * (GYRO_NOISE**2 * dt + bias + doubt)
+        self._pose_covariance = out
+        self._since_origin_s += dt
+        self._pose = Transform(rotation, travelled + self._pose.translation)
 
-    def _rates_at(self, times_ns: list[int], first: int, last: int) -> tuple[Array, Array]:
-        """Angular rates (N, 3) interpolated between rows `first` to `last`, zero where no gyro is near, and how many
-        seconds outside those rows each time lies (N,).
+    def pose_covariance(self) -> Array:
+        """Covariance (6, 6) of the pose that `advance` gave last: of x, y, z and of a small turn about x, y, z, both in
+        odometry axes, since the origin (or since `adopt`).
         """
-        known = self._times[first:last]
-        if not known:
-            return np.zeros((len(times_ns), 3)), np.full(len(times_ns), np.inf)
-        at, knots = (np.array(t, dtype=np.int64) - known[0] for t in (times_ns, known))
-        rows = np.array(self._rates[first:last])
-        rates = np.stack([np.interp(at, knots, rows[:, axis]) for axis in range(3)], axis=1)
-        away_s = np.maximum(np.maximum(knots[0] - at, at - knots[-1]), 0) / 1e9
-        rates[away_s > MAX_GAP_S] = 0.0
-        return rates, away_s
+        return self._pose_covariance.copy()
 
-    def adopt(self, T_odom_base: Array, t_ns: int) -> None:
-        """Take over another estimator's pose (4, 4) at `t_ns`."""
+    def adopt(self, T_odom_base: Array, t_ns: int, covariance: Array | None = None) -> None:
+        """Take over another estimator's pose (4, 4) at `t_ns`, and its covariance (6, 6) where that is known."""
         self._pose = Transform.from_matrix(T_odom_base)
         self._pose_ns = t_ns
+        if covariance is not None and np.isfinite(covariance).all():
+            self._pose_covariance = np.array(covariance, dtype=np.float64)
+
+
+def out_of_range(gyro_radps: Array, accel_mps2: Array, config: ImuConfig) -> NDArray[np.bool_]:
+    """Which samples (N,) of rates and forces (N, 3), in the IMU's own axes, are at the end of its range."""
+    turning = np.abs(gyro_radps).max(axis=1) >= 0.999 * config.gyro_range_radps
+    return np.asarray(turning | (np.abs(accel_mps2).max(axis=1) >= 0.999 * config.accel_range_mps2))
+
+
+def _cross(a: Array, b: Array) -> Array:
+    return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])

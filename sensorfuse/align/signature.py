@@ -1,7 +1,8 @@
 """Motion signatures: the little that a sensor's process measures from each sample, so that the aligner never needs
-the data.
+the data. The parts are in `sensorfuse.align.signatures`.
 
-Radar with Doppler gives the velocity of the body. The other modalities' signatures are level checks that health uses.
+A signature is a small dict of plain numbers. Times are nanoseconds of the device's clock, moved from what the stamp
+names to the instant that the content belongs to. What a sample does not tell has no key, or infinite sigma.
 """
 
 from __future__ import annotations
@@ -10,6 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from sensorfuse.align.signatures.camera_turn import CameraTurn
+from sensorfuse.align.signatures.image_motion import ImageMotion
+from sensorfuse.align.signatures.lidar_turn import LidarTurn
+from sensorfuse.align.signatures.onset import Onset
+from sensorfuse.align.signatures.picture import grey_picture
+from sensorfuse.align.signatures.radar_turn import RadarTurn
+from sensorfuse.align.signatures.span import comparable, middle_ns
 from sensorfuse.messages import Sample
 from sensorfuse.rig import SensorConfig
 from sensorfuse.track.radar_detector import ego_velocity
@@ -18,31 +26,84 @@ MIN_INLIERS = 5
 MIN_SIGMA_MPS = 0.05
 
 
-def motion_signature(sample: Sample, config: SensorConfig) -> dict[str, Any]:
-    """What the sample says about motion, as plain numbers.
+class SignatureExtractor:
+    """Measures the samples of one stream, in order. Deterministic; never raises on data that `sample_problem` passes.
 
-    `ego_velocity_mps` (vx, vy, vz) is the velocity of the sensor's own place in base axes, from radar Doppler, with
-    `ego_velocity_sigma_mps` (inf where unobserved). `level` is the mean brightness of an image, the loudness of audio
-    (rms), or the number of points or detections.
+    - `level`: mean brightness of a picture, loudness of sound (rms), number of points or detections.
+    - `turn_rad` (3,), `turn_sigma_rad` (3,), `turn_span_ns` (2,): camera, LiDAR, scanning radar. The sensor's rotation
+      vector from the last used sample to this one in its own axes, log(R_a^T R_b) with R = R_world_sensor; one sigma,
+      inf where unobserved; the two instants.
+    - `ego_velocity_mps` (3,), `ego_velocity_sigma_mps` (3,): radar detections, LiDAR. Velocity of the sensor's own
+      place in base axes; inf where unobserved. A LiDAR's is the mean over `turn_span_ns`.
+    - `motion`, `motion_span_ns` (2,): camera. Mean absolute change of the picture in grey levels.
+    - `onset`, `onset_start_ns`, `onset_hop_ns`: sound. Onset strength per hop.
     """
-    arrays = sample.arrays
-    if "detections" in arrays:
-        velocity, sigma, inliers = ego_velocity(arrays["detections"], config.T_base_sensor.transform())
-        level = float(len(arrays["detections"]))
+
+    def __init__(self, config: SensorConfig) -> None:
+        self.config = config
+        self._T_base_sensor = config.T_base_sensor.transform()
+        self._camera = CameraTurn(config)
+        self._motion, self._motion_ns = ImageMotion(), 0
+        self._lidar = LidarTurn(config)
+        self._radar = RadarTurn(config)
+        self._onset = Onset()
+
+    def measure(self, sample: Sample) -> dict[str, Any]:
+        """The signature of the stream's next sample."""
+        arrays = sample.arrays
+        if sample.modality == "camera":
+            return self._picture(sample)
+        if "points" in arrays:
+            return {
+                "level": float(len(arrays["points"])),
+                **self._lidar.measure(sample, middle_ns(sample, self.config)),
+            }
+        if "detections" in arrays:
+            return self._doppler(sample)
+        if "polar" in arrays:
+            return self._radar.measure(sample, middle_ns(sample, self.config))
+        if "pcm" in arrays and arrays["pcm"].size:
+            rate = sample.meta.get("sample_rate_hz")
+            rate_hz = int(rate) if isinstance(rate, int | float) and 0 < rate < 1e7 else 0
+            level = float(np.sqrt(np.mean(np.square(arrays["pcm"]))))
+            return {"level": level, **self._onset.measure(arrays["pcm"], rate_hz, sample.stamp_ns)}
+        return {}
+
+    def warm_up(self, sample: Sample) -> None:
+        """Compile what a stream with samples like this one needs, and stay as new."""
+        warm = SignatureExtractor(self.config)
+        for k in range(3):
+            arrays = dict(sample.arrays)
+            for name, axis in (("image", 1), ("image_mono", 1), ("polar", 0)):
+                if name in arrays:
+                    arrays[name] = np.roll(arrays[name], k, axis=axis)
+            if "points" in arrays:
+                arrays["points"] = arrays["points"] + np.float32(0.01 * k)
+            stamp_ns = sample.stamp_ns + k * self.config.period_ns
+            head = sample.stream, sample.modality, k, stamp_ns, stamp_ns, sample.frame
+            warm.measure(Sample(*head, arrays, sample.meta, sample.stamp))
+
+    def _picture(self, sample: Sample) -> dict[str, Any]:
+        grey = grey_picture(sample)
+        if grey is None:
+            return {}
+        raw = next((sample.arrays[n] for n in ("image", "image_mono") if n in sample.arrays), grey)
+        signature: dict[str, Any] = {"level": float(raw[::8, ::8].mean())}
+        at_ns, before_ns = middle_ns(sample, self.config), self._motion_ns
+        energy, self._motion_ns = self._motion.measure(grey), at_ns
+        if energy is not None and comparable(before_ns, at_ns, self.config):
+            signature |= {"motion": energy, "motion_span_ns": [before_ns, at_ns]}
+        return signature | self._camera.measure(grey, at_ns)
+
+    def _doppler(self, sample: Sample) -> dict[str, Any]:
+        """The velocity of the body from a list of detections."""
+        detections = sample.arrays["detections"]
+        velocity, sigma, inliers = ego_velocity(detections, self._T_base_sensor)
+        signature: dict[str, Any] = {"level": float(len(detections))}
         if int(np.sum(inliers)) < MIN_INLIERS:
-            return {"level": level}
-        vx, vy = map(float, velocity)
+            return signature
         sigma_x, sigma_y = (max(float(v), MIN_SIGMA_MPS) for v in sigma)
-        return {
-            "level": level,
-            "ego_velocity_mps": [vx, vy, 0.0],
+        return signature | {
+            "ego_velocity_mps": [float(velocity[0]), float(velocity[1]), 0.0],
             "ego_velocity_sigma_mps": [sigma_x, sigma_y, float("inf")],
         }
-    for name in ("image", "image_mono"):
-        if name in arrays:
-            return {"level": float(arrays[name][::8, ::8].mean())}
-    if "points" in arrays:
-        return {"level": float(len(arrays["points"]))}
-    if "pcm" in arrays:
-        return {"level": float(np.sqrt(np.mean(np.square(arrays["pcm"]))))}
-    return {}

@@ -16,6 +16,7 @@ from sensorfuse.align.clock_model import CONSISTENT, JUMP_NS, SETTLED_NS, WINDOW
 
 MAX_AHEAD_NS = 2_000_000_000
 MAX_BACK_NS = 1_000_000_000
+FAR_NS = 1 << 62
 MAX_LATE_NS = 10_000_000_000  # a device whose first stamps are older than this on receipt knows no date
 
 
@@ -29,7 +30,7 @@ class ClockReading:
     epoch: int
 
 
-@dataclass
+@dataclass(slots=True)
 class StreamClock:
     """One stream's map. `period_ns` is the nominal time between messages.
 
@@ -41,14 +42,25 @@ class StreamClock:
     sigma_ns: int = 0
     epoch: int = 0
     counter: Counter | None = None  # of a device whose stamps wrap
+    shared: bool = False  # the device keeps the reference clock: its offset is what is known, until it jumps
     model: ClockModel = field(default_factory=ClockModel)
+    stamp_ns: int = 0  # the last one read
     _least_delay_ns: int = 0  # from the end of a measurement to its receipt
     _first_ns: int | None = None  # stamp of the first message, while the least delay is being learned from the offset
     _newest_ns: int | None = None  # newest accepted event
     _odd: list[tuple[int, int]] = field(default_factory=list)  # the current run of disbelieved (stamp, receive time)
+    _routine_until_ns: int = -1  # up to this stamp a message that moves nothing in the model needs no judgement
 
     def read(self, stamp_ns: int, recv_ns: int, now_ns: int, span_ns: int = 0) -> ClockReading | None:
-        """Map a stamp, or None when it is quarantined. `span_ns`: from the stamped instant to the measurement's end.
+        """Map a stamp, or None when it is quarantined: `event_ns` with all that is known of it."""
+        event = self.event_ns(stamp_ns, recv_ns, now_ns, span_ns)
+        if event is None:
+            return None
+        return ClockReading(event, self.sigma_at(self.stamp_ns), event - self.stamp_ns, self.epoch)
+
+    def event_ns(self, stamp_ns: int, recv_ns: int, now_ns: int, span_ns: int = 0) -> int | None:
+        """When the stamped instant was, on the reference clock, or None when the stamp is quarantined; `span_ns`: from
+        the stamped instant to the measurement's end. `self.stamp_ns` is then the stamp, a counter's unwrapped.
 
         A stamp is disbelieved when it is negative, lies further ahead of `now_ns` than the larger of 2 s and 10
         periods, more than 1 s behind the newest event of its stream while its receive time did not go back as well, or
@@ -59,8 +71,29 @@ class StreamClock:
             return None
         if self.counter is not None:
             stamp_ns = self.counter.unwrap_ns(stamp_ns, recv_ns)
+        self.stamp_ns = stamp_ns
         recv_ns -= span_ns
-        offset = self._offset(stamp_ns)
+        line = self.model
+        if stamp_ns < line.block_end_ns and stamp_ns <= self._routine_until_ns:
+            over = recv_ns - stamp_ns
+            offset = line.base_ns + round(line.over_ns + line.skew * (stamp_ns - line.at_ns))
+            if over >= line.block_least_ns and -JUMP_NS <= over - offset <= JUMP_NS:
+                event = stamp_ns + (self.offset_ns if self.shared else offset - self._least_delay_ns)
+                if event - now_ns <= MAX_AHEAD_NS:
+                    line.last_ns = stamp_ns
+                    if self._newest_ns is None or event > self._newest_ns:
+                        self._newest_ns = event
+                    return event
+        found = self._judge(stamp_ns, recv_ns, now_ns)
+        if found is None or self._odd or line.in_doubt:
+            self._routine_until_ns = -1
+        else:
+            self._routine_until_ns = FAR_NS if self._first_ns is None else self._first_ns + WINDOW_NS
+        return found
+
+    def _judge(self, stamp_ns: int, recv_ns: int, now_ns: int) -> int | None:
+        """The event of a stamp that may be odd, or that the clock model learns from."""
+        offset = self.offset_at(stamp_ns)
         event = stamp_ns + offset
         ahead = event - max(now_ns, recv_ns)
         back = self._newest_ns - event if self._newest_ns is not None else 0
@@ -70,8 +103,7 @@ class StreamClock:
             return self._doubt(stamp_ns, recv_ns)
         self._odd.clear()
         resets = self.model.resets
-        state = self.model.push(stamp_ns, recv_ns).state
-        if state == "suspect" and late_by < -JUMP_NS:
+        if not self.model.take(stamp_ns, recv_ns) and late_by < -JUMP_NS:
             return None
         if self.model.resets != resets:
             self._new_epoch()
@@ -81,14 +113,15 @@ class StreamClock:
             self._least_delay_ns = self.model.offset_ns(self._first_ns) - self.offset_ns
             if stamp_ns - self._first_ns > WINDOW_NS:
                 self._first_ns = None
-        return self._reading(stamp_ns)
+        return self._believe(stamp_ns)
 
-    def _offset(self, stamp_ns: int) -> int:
-        if self._newest_ns is None and self.epoch == 0:
+    def offset_at(self, stamp_ns: int) -> int:
+        """What is added to a stamp."""
+        if self.shared or (self._newest_ns is None and self.epoch == 0):
             return self.offset_ns
         return self.model.offset_ns(stamp_ns) - self._least_delay_ns
 
-    def _doubt(self, stamp_ns: int, recv_ns: int) -> ClockReading | None:
+    def _doubt(self, stamp_ns: int, recv_ns: int) -> int | None:
         """Remember a stamp that cannot be; believe it when enough of them agree with each other."""
         if self._odd and not 0 < stamp_ns - self._odd[-1][0] <= max(MAX_BACK_NS, 10 * self.period_ns):
             self._odd.clear()
@@ -100,21 +133,27 @@ class StreamClock:
         self.model.restart(self._odd)
         self._odd.clear()
         self._new_epoch()
-        return self._reading(stamp_ns)
+        return self._believe(stamp_ns)
 
     def _new_epoch(self) -> None:
         self.epoch += 1
+        self.shared = False
         self._first_ns = self._newest_ns = None
 
-    def _reading(self, stamp_ns: int) -> ClockReading:
-        offset = self._offset(stamp_ns)
-        event = stamp_ns + offset
+    def _believe(self, stamp_ns: int) -> int:
+        event = stamp_ns + self.offset_at(stamp_ns)
         self._newest_ns = event if self._newest_ns is None else max(self._newest_ns, event)
-        return ClockReading(event, self._sigma(stamp_ns), offset, self.epoch)
+        return event
 
-    def _sigma(self, stamp_ns: int) -> int:
-        """The known offset's, and the model's: of the drift since the offset was known, so at first a share of it."""
+    def sigma_at(self, stamp_ns: int) -> int:
+        """One sigma of the event at a stamp: the known offset's and the drift's."""
+        return round(math.hypot(self.sigma_ns, self.drift_sigma_at(stamp_ns)))
+
+    def drift_sigma_at(self, stamp_ns: int) -> float:
+        """The model's sigma: of the drift since the offset was known, so at first a share of it."""
+        if self.shared:
+            return 0.0
         share = 1.0
         if self._first_ns is not None:
             share = min(1.0, max(0.0, (stamp_ns - self._first_ns) / SETTLED_NS))
-        return round(math.hypot(self.sigma_ns, share * self.model.sigma_ns(stamp_ns)))
+        return share * self.model.sigma_ns(stamp_ns)

@@ -25,6 +25,7 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.learned import SPATIAL, VX_UNIT_MPS, measurement_middle_ns
 from sensorfuse.fusion.preprocess import INPUT_SHAPES, Preprocessor, small_image
 from sensorfuse.fusion.warp import planar_motion
+from sensorfuse.geometry import motion_between
 from sensorfuse.messages import MODALITIES, SOUND_CLASSES, Modality, Sample, StreamTick, Tick, Truth
 from sensorfuse.rig import Rig, shipped_rig
 from sensorfuse.sim import SimulatedRig
@@ -109,7 +110,7 @@ class Shard:
             if modality in SPATIAL:
                 inputs = self.preprocess.inputs(got[-1])
                 dt_ns = event_ns(got[-1], self.rig) + measurement_middle_ns(got[-1]) - t_ns
-                warp[SPATIAL.index(modality)] = planar_motion(twist, dt_ns)
+                warp[SPATIAL.index(modality)] = planar_motion(motion_between(twist, -dt_ns * 1e-9))
                 if modality == "camera":
                     row["camera"], self.lift = small_image(got[-1]), inputs["lift"]
                 else:

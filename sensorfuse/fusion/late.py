@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sensorfuse.align.deskew import BodyMotion
 from sensorfuse.fusion.fuser import FusionResult
 from sensorfuse.geometry import Transform
 from sensorfuse.messages import CLASSES, Detections, Sample, SoundEvent, StreamTick, Tick
@@ -129,14 +130,15 @@ class LateFusion:
         motion = _EgoMotion(tick)
         self._listen_to_motion(motion, streams, evidence)
         twist, sigma = motion.twist(), motion.sigma()
+        path = BodyMotion.of_tick(tick, twist)
         sources: dict[str, Detections] = {}
         for name, stream in streams.items():
-            found = self._objects(stream, evidence[name][-1], twist)
+            found = self._objects(stream, evidence[name][-1], twist, path)
             if found is not None:
                 sources[name] = found
         order = sorted(sources, key=lambda n: (SHAPE_ORDER.get(streams[n].modality, 9), n))
         fused, shares = fuse_detections([(sources[n], 1.0 if n == order[0] else RADAR_SCORE_WEIGHT) for n in order])
-        sounds, heard = self._sounds_at(streams, evidence, float(twist[5]))
+        sounds, heard = self._sounds_at(streams, evidence, path)
         fused = name_by_siren(fused, sounds)
         return FusionResult(
             detections=fused,
@@ -166,20 +168,20 @@ class LateFusion:
                 velocity = base_velocity(last.velocity_xy, self._mount[name], float(motion.twist()[5]))
                 motion.add(name, np.array([*velocity, 0.0]), np.array([*last.sigma_xy, np.inf]), "velocity")
 
-    def _objects(self, stream: StreamTick, last: Any, twist: Array) -> Detections | None:
+    def _objects(self, stream: StreamTick, last: Any, twist: Array, path: BodyMotion) -> Detections | None:
         """One sensor's objects at t_ref, or None from one that gives none."""
         if isinstance(last, TimedDetections):
-            return move_detections(last, stream.dt_ns, twist)
+            return move_detections(last, stream.dt_ns, path)
         if isinstance(last, RadarReturns):
             x, y = self._mount[stream.stream].translation[:2]
             own = twist[:2] + twist[5] * np.array([-y, x])
             known = np.isfinite(last.sigma_xy).all() or bool(np.abs(twist[:2]).max() > 0)
             found = self._radars[stream.stream].detect(last, own if known else None)
-            return move_detections(TimedDetections(found, np.zeros(len(found), np.int64)), stream.dt_ns, twist)
+            return move_detections(TimedDetections(found, np.zeros(len(found), np.int64)), stream.dt_ns, path)
         return None
 
     def _sounds_at(
-        self, streams: dict[str, StreamTick], evidence: dict[str, list[Any]], yaw_rate: float
+        self, streams: dict[str, StreamTick], evidence: dict[str, list[Any]], path: BodyMotion
     ) -> tuple[list[SoundEvent], list[str]]:
         """Events of the best array per name, and which arrays listened."""
         events: dict[str, SoundEvent] = {}
@@ -191,7 +193,9 @@ class LateFusion:
             heard.append(name)
             period_s = self.rig.sensor(name).period_ns / 1e9
             lags = [-(stream.dt_ns / 1e9) + period_s * (len(blocks) - 1 - i) - b.time_s for i, b in enumerate(blocks)]
-            for event in fuse_sounds(blocks, lags, yaw_rate):
+            then = path.at([-round(1e9 * lag) for lag in lags])
+            turned = np.arctan2(then[:, 0, 1], then[:, 0, 0])  # of the body since, left positive
+            for event in fuse_sounds(blocks, turned.tolist()):
                 if event.name not in events or event.score > events[event.name].score:
                     events[event.name] = event
         return [events[n] for n in sorted(events)], heard

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sensorfuse.align.deskew import BodyMotion
 from sensorfuse.engine.onnxruntime import OnnxRuntimeEngine
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.decode import DecodeConfig, decode_boxes, decode_sounds
@@ -140,7 +141,9 @@ class LearnedFusion:
         if stream.modality not in SPATIAL:
             return np.mean([e.features for e in evidence], axis=0, dtype=np.float32)
         newest = evidence[-1]
-        return warp_map(newest.features, planar_motion(tick.twist, stream.dt_ns + newest.middle_ns))
+        return warp_map(
+            newest.features, planar_motion(BodyMotion.of_tick(tick).transform(stream.dt_ns + newest.middle_ns))
+        )
 
     def _motion(self, tick: Tick, motion: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The tick's twist, with vx and yaw rate combined with the network's by their inverse variances."""

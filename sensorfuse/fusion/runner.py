@@ -254,14 +254,13 @@ class FusionRunner:
         for s in tick.streams:
             used = s.stream in evidence
             reason = "" if used else absent_streams.get(s.stream, s.status)
-            bound = 2 * s.sigma_ns + (0 if s.method == "window" else abs(s.dt_ns)) if used else 0
-            weight = float(result.weights.get(s.stream, 0.0)) if used else 0.0
-            skew = 0 if s.method == "window" else abs(s.dt_ns)
-            uses.append(
-                StreamUse(
-                    s.stream, s.modality, used, reason, -s.dt_ns if used else 0, skew if used else 0, bound, weight
-                )
-            )
+            use = StreamUse(s.stream, s.modality, used, reason, age_ns=0, skew_ns=0, bound_ns=0, weight=0.0)
+            if used:
+                use.age_ns = -s.dt_ns
+                use.skew_ns = 0 if s.method == "window" else abs(s.dt_ns)
+                use.bound_ns, use.bound_m = use.skew_ns + s.bound_ns, s.bound_m
+                use.weight = float(result.weights.get(s.stream, 0.0))
+            uses.append(use)
         served = {u.modality for u in uses if u.used}
         gone = [m for m in self.rig.fusion.modalities if m not in served]
         closed, self._closed = self._closed, []
@@ -283,4 +282,5 @@ class FusionRunner:
             deadline_hit=tick.deadline_hit,
             mode="full" if not gone else "no_" + "_".join(gone),
             dispositions=closed,
+            pose_covariance=tick.pose_covariance,
         )

@@ -11,17 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.fusion.grid import GRID, BevGrid
-from sensorfuse.geometry import Transform, motion_between
+from sensorfuse.geometry import Transform
 
 STILL = 1e-3
 """Less motion than this, in cells at the map's edge, leaves a map as it is."""
 
 
-def planar_motion(twist: NDArray[np.float64], dt_ns: int) -> NDArray[np.float64]:
-    """`[cos, sin, tx, ty]` of the planar part of T_tick_then, for evidence whose event time is `t_ref + dt_ns`."""
-    motion: Transform = motion_between(twist, -dt_ns * 1e-9)
-    yaw = motion.yaw()
-    return np.array([np.cos(yaw), np.sin(yaw), motion.translation[0], motion.translation[1]])
+def planar_motion(T_tick_then: Transform) -> NDArray[np.float64]:
+    """`[cos, sin, tx, ty]` of the planar part of a motion of the body."""
+    yaw, place = T_tick_then.yaw(), T_tick_then.translation
+    return np.array([np.cos(yaw), np.sin(yaw), place[0], place[1]])
 
 
 @numba.njit(cache=True)

@@ -146,6 +146,7 @@ def frame_to_dict(frame: FusedFrame) -> dict[str, Any]:
         "twist": frame.twist,
         "twist_sigma": frame.twist_sigma,
         "pose": frame.pose,
+        "pose_covariance": frame.pose_covariance,
         "sounds": _sounds_to_list(frame.sounds),
         "uses": [{name: getattr(use, name) for name in _USE_FIELDS} for use in frame.uses],
         "dispositions": frame.dispositions,
@@ -158,7 +159,7 @@ def frame_from_dict(data: dict[str, Any]) -> FusedFrame:
     Raises:
         KeyError, TypeError, ValueError: the record is damaged.
     """
-    uses = [StreamUse(**{**use, "weight": float(use["weight"])}) for use in data["uses"]]
+    uses = [StreamUse(**{**u, **{n: float(u.get(n, "nan")) for n in ("weight", "bound_m")}}) for u in data["uses"]]
     return FusedFrame(
         **{name: data[name] for name in _FRAME_PLAIN},
         detections=detections_from_dict(data["detections"]),
@@ -169,6 +170,7 @@ def frame_from_dict(data: dict[str, Any]) -> FusedFrame:
         sounds=_sounds_from_list(data["sounds"]),
         uses=uses,
         dispositions=[(str(s), int(b), int(q), r) for s, b, q, r in data["dispositions"]],
+        pose_covariance=_array(data.get("pose_covariance", np.full((6, 6), np.nan)), np.float64, (6, 6)),
     )
 
 
@@ -267,16 +269,21 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         twist={**_NUMBERS, "description": "vx vy vz wx wy wz in base_link, m/s and rad/s"},
         twist_sigma=_NUMBERS,
         pose={**_NUMBERS, "description": "T_odom_base, 4 x 4"},
+        pose_covariance={
+            **_NUMBERS,
+            "description": "6 x 6, of x y z and a small turn about x y z in odometry axes, since odometry began",
+        },
         sounds={"type": "array", "items": _SOUND},
         uses={
             "type": "array",
             "items": _object(
                 "provenance of one stream",
                 **{
-                    n: {"type": t}
-                    for n, t in zip(
-                        _USE_FIELDS, ["string"] * 2 + ["boolean", "string"] + ["integer"] * 3 + ["number"], strict=True
-                    )
+                    **dict.fromkeys(("stream", "modality", "reason"), _TEXT),
+                    "used": _FLAG,
+                    **dict.fromkeys(("age_ns", "skew_ns", "bound_ns"), _INTEGER),
+                    "weight": _NUMBER,
+                    "bound_m": _NUMBER,
                 },
             ),
         },

@@ -216,6 +216,7 @@ def diagnostic_array(uses: list[StreamUse], stamp_ns: int) -> Any:
             values=[
                 pair(key="age_ms", value=f"{use.age_ns / 1e6:.3f}"),
                 pair(key="bound_ms", value=f"{use.bound_ns / 1e6:.3f}"),
+                pair(key="bound_m", value=f"{use.bound_m:.3f}"),
                 pair(key="weight", value=f"{use.weight:.4f}"),
             ],
         )

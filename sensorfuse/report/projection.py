@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sensorfuse.align.deskew import BodyMotion, deskew
+from sensorfuse.align.rolling_shutter import row_times_ns
 from sensorfuse.geometry import Transform, motion_between, wrap_angle
 from sensorfuse.messages import Detections, FusedFrame, Sample
 from sensorfuse.rig import Intrinsics, SensorConfig
 
 Array = NDArray[np.float64]
-DESKEW_BINS = 24  # a sweep is undone in so many steps of time
 MIN_DEPTH_M = 0.5
 EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
 """Pairs of corners that make a box's twelve edges; corners 0 and 1 (and 4 and 5 above them) are the front's."""
@@ -39,13 +40,8 @@ def lidar_points(sample: Sample, sensor: SensorConfig, frame: FusedFrame, stream
     age_s = age_of(frame, stream)
     if "time_ns" not in sample.arrays or len(base) == 0:
         return np.asarray(_motion(frame, age_s) @ base)
-    time_s = sample.arrays["time_ns"][keep] / 1e9
-    edges = np.linspace(time_s.min(), time_s.max(), DESKEW_BINS + 1)
-    bins = np.clip(np.searchsorted(edges, time_s, side="right") - 1, 0, DESKEW_BINS - 1)
-    for k in np.unique(bins):
-        inside = bins == k
-        base[inside] = _motion(frame, age_s - float(time_s[inside].mean())) @ base[inside]
-    return np.asarray(base)
+    after_ns = sample.arrays["time_ns"][keep].astype(np.int64) - round(1e9 * age_s)
+    return np.asarray(deskew(base, after_ns, BodyMotion.from_twist(frame.twist)))
 
 
 def radar_points(sample: Sample, sensor: SensorConfig, frame: FusedFrame, stream: str) -> Array:
@@ -111,23 +107,33 @@ def boxes_in_image(
 ) -> list[tuple[int, Array]]:
     """Box rows that a camera sees, each with its corners (8, 2) in pixels of an image of `shape` (height, width).
 
-    Boxes are taken back to the image's time by ego motion and their own velocity. One that reaches behind the camera,
-    or whose middle lies outside the view, is left out.
+    Each box is taken back, by ego motion and its own velocity, to when the row of its middle was exposed. One that
+    reaches behind the camera, or whose middle lies outside the view, is left out.
     """
     intrinsics = sensor.intrinsics
     if intrinsics is None or len(boxes) == 0:
         return []
     age_s = age_of(frame, stream)
-    T_camera_base = (_motion(frame, age_s) @ sensor.T_base_sensor.transform()).inverse()
-    corners = box_corners(boxes)
-    corners[..., :2] -= np.nan_to_num(boxes.velocity)[:, None, :] * age_s
+    mount = sensor.T_base_sensor.transform()
+    corners, velocity = box_corners(boxes), np.nan_to_num(boxes.velocity)
+
+    def before(i: int, seconds: float) -> Array:
+        """Corners (8, 3) of a box in the camera's frame, so long before the tick."""
+        box = corners[i].copy()
+        box[:, :2] -= velocity[i] * seconds
+        return (_motion(frame, seconds) @ mount).inverse() @ box
+
     scale = np.array([shape[1] / intrinsics.width, shape[0] / intrinsics.height])
     seen = []
-    for i, box in enumerate(corners):
-        local = T_camera_base @ box
+    for i in range(len(boxes)):
+        local = before(i, age_s)
         middle = local.mean(axis=0)
         if not np.isfinite(local).all() or local[:, 2].min() < MIN_DEPTH_M or not _in_view(middle, intrinsics):
             continue
+        row = np.clip(intrinsics.fy * middle[1] / middle[2] + intrinsics.cy, 0, intrinsics.height - 1)
+        after_s = float(row_times_ns(0, sensor.stamp, intrinsics, row)) / 1e9
+        if after_s:
+            local = before(i, age_s - after_s)
         seen.append((i, project(local, intrinsics) * scale))
     return seen
 

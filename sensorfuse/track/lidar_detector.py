@@ -1,7 +1,7 @@
 """Objects from one LiDAR sweep without training: ground removal, clustering, box fitting, class by size.
 
 Each detection has its own instant (the mean of its points'), so a sweep needs no deskewing before it is encoded: at the
-tick every object moves by its own lag. `deskew` is for those who need the cloud itself at one instant.
+tick every object moves by its own lag. `align.deskew` is for those who need the cloud itself at one instant.
 """
 
 from __future__ import annotations
@@ -47,27 +47,6 @@ class LidarDetectorConfig:
     cut_margin_rad: float = 0.03  # what reaches this near to the highest beam may be taller than it seems
     min_score: float = 0.05
     ground: GroundConfig = field(default_factory=GroundConfig)
-
-
-def deskew(points: NDArray[np.floating], time_ns: NDArray[np.integer], twist: NDArray[np.floating]) -> Array:
-    """Points (N, 3) as they would lie in the sensor frame at the stamp, had the sensor not moved during the sweep.
-
-    `time_ns` (N,) is each point's time after the stamp, `twist` (6,) the sensor's own (its axes), constant over the
-    sweep. Rotation by Rodrigues' formula with each point's own angle; translation by the midpoint rule.
-    """
-    dt = np.asarray(time_ns, dtype=np.float64)[:, None] / 1e9
-    cloud = np.asarray(points, dtype=np.float64)
-    velocity, rate = np.asarray(twist, dtype=np.float64)[:3], np.asarray(twist, dtype=np.float64)[3:]
-    speed = float(np.linalg.norm(rate))
-    if speed < 1e-9:
-        return np.asarray(cloud + velocity * dt)
-    axis = rate / speed
-
-    def turn(vectors: Array, angle: Array) -> Array:
-        along = (vectors @ axis)[:, None] * axis
-        return np.asarray(along + np.cos(angle) * (vectors - along) + np.sin(angle) * np.cross(axis, vectors))
-
-    return turn(cloud, speed * dt) + turn(velocity * dt, 0.5 * speed * dt)
 
 
 @njit(cache=True)

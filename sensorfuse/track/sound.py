@@ -152,24 +152,20 @@ def _horn_pitch(peaks: list[tuple[float, float, float]]) -> tuple[float, float] 
     return best
 
 
-def fuse_sounds(
-    blocks: list[SoundBlock], lags_s: list[float], yaw_rate_radps: float, min_score: float = 0.3
-) -> list[SoundEvent]:
+def fuse_sounds(blocks: list[SoundBlock], turned_rad: list[float], min_score: float = 0.3) -> list[SoundEvent]:
     """Events over the blocks of one tick: mean score, and the direction where the summed steered power peaks.
 
-    `lags_s` says how long before t_ref each block's middle was; the body has turned since by the yaw rate. An event
-    without direction (too few microphones) is left out: a listener needs where.
+    `turned_rad` says by how much the body has turned about its z axis since each block's middle. An event without
+    direction (too few microphones) is left out: a listener needs where.
     """
     events = []
     for name in sorted({n for b in blocks for n in b.score}):
         score = sum(b.score.get(name, 0.0) for b in blocks) / len(blocks)
         turned = np.zeros(AZIMUTHS)
-        for block, lag in zip(blocks, lags_s, strict=True):
+        for block, turn in zip(blocks, turned_rad, strict=True):
             steered = block.steered.get(name)
             if steered is not None:
-                shift = (
-                    yaw_rate_radps * lag * AZIMUTHS / (2 * np.pi)
-                )  # a fixed source wanders right as the body turns left
+                shift = turn * AZIMUTHS / (2 * np.pi)  # a fixed source wanders right as the body turns left
                 index = np.arange(AZIMUTHS) + shift
                 turned += block.score[name] * np.interp(index, np.arange(AZIMUTHS), steered, period=AZIMUTHS)
         if score < min_score or not turned.any():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sensorfuse.align.clock_model import ClockModel, Counter
-from sensorfuse.bench.align import simulate_link
+from sensorfuse.bench.clocks import simulate_link
 
 SECOND = 1_000_000_000
 

@@ -75,6 +75,8 @@ def tick(tick_id: int, **seqs: list[int]) -> Tick:
             seqs.get(s, []),
             -5 * MS,
             2 * MS,
+            bound_ns=4 * MS,
+            bound_m=0.06,
         )
         for s in ("lidar", "radar")
     ]
@@ -96,7 +98,8 @@ def test_encodes_on_arrival_and_fuses_what_the_tick_names(rig: Rig) -> None:
     uses = {u.stream: u for u in frame.uses}
     assert uses["lidar"].used
     assert uses["lidar"].age_ns == 5 * MS
-    assert uses["lidar"].bound_ns == 2 * 2 * MS + 5 * MS
+    assert (uses["lidar"].skew_ns, uses["lidar"].bound_ns, uses["lidar"].bound_m) == (5 * MS, 9 * MS, 0.06)
+    assert (uses["radar"].bound_ns, uses["radar"].weight) == (0, 0.0)
     assert (uses["radar"].used, uses["radar"].reason) == (False, "idle")
     assert frame.dispositions == [("lidar", 1, 1, "fused")]
 

@@ -128,6 +128,23 @@ def test_an_old_image_shows_boxes_where_they_were(synthetic_rig: Rig) -> None:
     np.testing.assert_allclose(moved.mean(axis=0), direct.mean(axis=0), atol=0.1)
 
 
+def test_a_rolling_shutter_shows_a_box_when_its_row_was_exposed(synthetic_rig: Rig) -> None:
+    """The stamp is the middle of the readout; the lowest row comes half a readout later."""
+    sensor = synthetic_rig.sensors["camera"]
+    k = sensor.intrinsics
+    assert k is not None
+    lens = k.model_copy(update={"readout_s": 0.08})
+    rolling = sensor.model_copy(update={"intrinsics": lens})
+    low = one_box(1.6 + 5.0, 0.0, size=np.full((1, 3), 0.01), velocity=np.zeros((1, 2)))
+    low.center[0, 2] = 1.4 - 5.0 * (k.height - 1 - k.cy) / k.fy * 0.98
+    shape = (k.height, k.width)
+    ((_, rolled),) = boxes_in_image(low, rolling, moving_frame(synthetic_rig, 0.0), "camera", shape)
+    ((_, still),) = boxes_in_image(low, sensor, moving_frame(synthetic_rig, 0.0), "camera", shape)
+    ((_, later),) = boxes_in_image(low, sensor, moving_frame(synthetic_rig, -0.04), "camera", shape)
+    assert np.abs(later - still).max() > 10
+    assert np.abs(rolled - later).max() < 0.1 * np.abs(later - still).max()
+
+
 def test_boxes_behind_beside_or_unknown_are_left_out(synthetic_rig: Rig) -> None:
     sensor = synthetic_rig.sensors["camera"]
     frame = moving_frame(synthetic_rig, 0.0)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from track_worlds import make_detections
 
+from sensorfuse.align.deskew import BodyMotion
 from sensorfuse.track.kalman import likelihoods, make_measurements, predict, update_mixture
 from sensorfuse.track.timed import TimedDetections, move_detections
 
@@ -74,7 +75,7 @@ def test_a_late_position_is_a_measurement_of_the_past() -> None:
     """Moved with unknown velocity, a detection still says exactly where the object was: z = x - lag v."""
     found = make_detections(np.array([[10.0, 2.0]]))
     lag_ns = 80_000_000
-    moved = move_detections(TimedDetections(found, np.zeros(1, np.int64)), -lag_ns, np.zeros(6))
+    moved = move_detections(TimedDetections(found, np.zeros(1, np.int64)), -lag_ns, BodyMotion.from_twist(np.zeros(6)))
     measured = make_measurements(moved, F2, np.zeros(2))
     np.testing.assert_allclose(measured.model[0, :2, 2:], -0.08 * F2, atol=1e-9)
     np.testing.assert_allclose(measured.noise[0, :2, :2], found.covariance[0, :2, :2], atol=1e-9)

@@ -1,4 +1,4 @@
-"""LiDAR objects in ray-cast worlds, ground removal on slopes and in fog, deskewing."""
+"""LiDAR objects in ray-cast worlds, ground removal on slopes and in fog."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from track_worlds import cast_sweep
 
-from sensorfuse.geometry import Transform, motion_between
+from sensorfuse.geometry import Transform
 from sensorfuse.messages import CLASSES
 from sensorfuse.track.ground import height_above_ground
-from sensorfuse.track.lidar_detector import LidarDetector, LidarDetectorConfig, deskew
+from sensorfuse.track.lidar_detector import LidarDetector, LidarDetectorConfig
 
 MOUNT = Transform.from_rpy([1.0, 0.0, 1.9], [0.0, 0.0, 0.0])
 CAR = (4.4, 1.8, 1.5)
@@ -130,12 +130,3 @@ def test_empty_and_senseless_clouds_give_nothing(cloud: np.ndarray) -> None:
 def test_range_limit() -> None:
     cloud = cast_sweep(np.array([box(12, 2)]), MOUNT)
     assert len(LidarDetector(LidarDetectorConfig(max_range_m=8.0)).detect(cloud, MOUNT).detections) == 0
-
-
-@pytest.mark.parametrize("twist", [np.array([12.0, 0.3, 0, 0.02, -0.01, 0.6]), np.array([5.0, 0, 0, 0, 0, 0])])
-def test_deskew_undoes_the_motion_of_the_sensor(twist: np.ndarray) -> None:
-    rng = np.random.default_rng(0)
-    world = rng.uniform(-30, 30, (200, 3))
-    time_ns = rng.integers(0, 100_000_000, 200).astype(np.int32)
-    seen = np.array([motion_between(twist, t / 1e9) @ p for p, t in zip(world, time_ns, strict=True)])
-    np.testing.assert_allclose(deskew(seen, time_ns, twist), world, atol=1e-9)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from track_worlds import make_detections
 
+from sensorfuse.align.deskew import BodyMotion
 from sensorfuse.messages import Detections
 from sensorfuse.track.object_fusion import combine_pairs, fuse_detections, match_detections
 from sensorfuse.track.timed import TimedDetections, move_detections
@@ -27,7 +28,9 @@ def test_places_combine_by_inverse_covariance() -> None:
 def test_known_velocity_corrects_the_lag_of_the_other() -> None:
     """LiDAR saw a car 0.1 s ago; radar knows that it does 20 m/s: the fused place is 2 m further on."""
     late = move_detections(
-        TimedDetections(make_detections(np.array([[10.0, 0.0]])), np.zeros(1, np.int64)), -100_000_000, np.zeros(6)
+        TimedDetections(make_detections(np.array([[10.0, 0.0]])), np.zeros(1, np.int64)),
+        -100_000_000,
+        BodyMotion.from_twist(np.zeros(6)),
     )
     radar = make_detections(np.array([[12.3, 0.0]]), sigma_m=0.8, velocity=np.array([[20.0, 0.0]]))
     fused = combine_pairs(late, radar)

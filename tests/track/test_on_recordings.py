@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sensorfuse.align.deskew import BodyMotion
 from sensorfuse.fusion.late import LateFusion
 from sensorfuse.log.kitti import KittiReader
 from sensorfuse.log.radiate import RadiateReader
@@ -49,7 +50,7 @@ def test_annotated_cars_are_blobs_in_radiates_scans(data_dir: Path) -> None:
     for sample, truth in zip(scans, reader.truth(), strict=True):
         sample.stream = "radar"
         twist = np.array([9.6, 0.0, 0.0, 0.0, 0.0, 0.0])  # the van's speed there
-        found = move_detections(fuser.encode(sample), 0, twist)  # type: ignore[arg-type]
+        found = move_detections(fuser.encode(sample), 0, BodyMotion.from_twist(twist))  # type: ignore[arg-type]
         for place in truth.objects.center[truth.objects.track_id == 3]:
             hits.append(np.hypot(*(found.center[:, :2] - place[:2]).T).min() < 1.5)
     assert len(hits) >= 6

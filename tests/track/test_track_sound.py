@@ -43,7 +43,7 @@ def test_name_and_direction(name: str, wave, azimuth_deg: float) -> None:  # typ
     detector = SoundDetector(MICROPHONES, MOUNT)
     azimuth = np.radians(azimuth_deg)
     blocks = [detector.analyse(heard(wave, azimuth, 0.02, rng, k * 0.05), RATE_HZ) for k in range(2)]
-    events = fuse_sounds(blocks, [0.075, 0.025], 0.0)
+    events = fuse_sounds(blocks, [0.0, 0.0])
     assert [e.name for e in events] == [name]
     assert off(events[0].azimuth_rad, azimuth) < np.radians(3)
     assert events[0].score > 0.5
@@ -54,13 +54,13 @@ def test_the_mounting_is_undone() -> None:
     block = SoundDetector(MICROPHONES, turned).analyse(
         heard(siren, 0.7, 0.02, np.random.default_rng(1), 0.0, turned), RATE_HZ
     )
-    assert off(fuse_sounds([block], [0.0], 0.0)[0].azimuth_rad, 0.7) < np.radians(3)
+    assert off(fuse_sounds([block], [0.0])[0].azimuth_rad, 0.7) < np.radians(3)
 
 
 def test_two_sources_at_once() -> None:
     rng = np.random.default_rng(2)
     mix = heard(siren, 1.0, 0.02, rng, 1.0) + heard(horn, -1.5, 0.02, rng, 1.0)
-    events = {e.name: e for e in fuse_sounds([SoundDetector(MICROPHONES, MOUNT).analyse(mix, RATE_HZ)], [0.0], 0.0)}
+    events = {e.name: e for e in fuse_sounds([SoundDetector(MICROPHONES, MOUNT).analyse(mix, RATE_HZ)], [0.0])}
     assert set(events) == {"siren", "horn"}
     assert off(events["siren"].azimuth_rad, 1.0) < np.radians(8)
     assert off(events["horn"].azimuth_rad, -1.5) < np.radians(8)
@@ -75,13 +75,13 @@ def test_other_sounds_are_no_events(kind: str) -> None:
         "rumble": np.cumsum(rng.normal(0, 0.01, (800, 4)), axis=0),
         "click": np.eye(800)[400][:, None] * np.ones(4),
     }[kind]
-    assert not fuse_sounds([SoundDetector(MICROPHONES, MOUNT).analyse(pcm, RATE_HZ)], [0.0], 0.0)
+    assert not fuse_sounds([SoundDetector(MICROPHONES, MOUNT).analyse(pcm, RATE_HZ)], [0.0])
 
 
 def test_turning_between_block_and_tick() -> None:
     """A body that turned left since the block finds the source further to the right."""
     block = SoundDetector(MICROPHONES, MOUNT).analyse(heard(siren, 0.5, 0.02, np.random.default_rng(4)), RATE_HZ)
-    later = fuse_sounds([block], [0.1], 0.8)[0]
+    later = fuse_sounds([block], [0.08])[0]
     assert later.azimuth_rad == pytest.approx(0.5 - 0.08, abs=np.radians(3))
 
 
@@ -100,5 +100,5 @@ def test_one_microphone_gives_no_direction_and_no_event() -> None:
     detector = SoundDetector(MICROPHONES[:1], MOUNT)
     block = detector.analyse(heard(siren, 0.0, 0.02, np.random.default_rng(5))[:, :1], RATE_HZ)
     assert block.score["siren"] > 0.5
-    assert fuse_sounds([block], [0.0], 0.0) == []
-    assert fuse_sounds([SoundBlock(0.0)], [0.0], 0.0) == []
+    assert fuse_sounds([block], [0.0]) == []
+    assert fuse_sounds([SoundBlock(0.0)], [0.0]) == []

@@ -1,0 +1,23 @@
+"""The lower convex hull of points in a plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+P = TypeVar("P", bound=tuple[float, float])
+
+
+def lower_hull(points: Sequence[P]) -> list[P]:
+    """The lower convex hull of points in ascending order of their first coordinate, without points on its edges
+    (Andrew's monotone chain, 1979).
+    """
+    hull: list[P] = []
+    for p in points:
+        while len(hull) >= 2:
+            (x0, y0), (x1, y1) = hull[-2], hull[-1]
+            if (y1 - y0) * (p[0] - x0) < (p[1] - y0) * (x1 - x0):
+                break
+            hull.pop()
+        hull.append(p)
+    return hull

@@ -1,0 +1,1 @@
+"""What each modality tells of motion, one measurement per file: the parts of `sensorfuse.align.signature`."""

@@ -1,0 +1,252 @@
+"""What the aligner holds and knows of one stream."""
+
+from __future__ import annotations
+
+import bisect
+from operator import itemgetter
+from typing import NamedTuple
+
+from sensorfuse.align.admission import Admission
+from sensorfuse.align.lateness import Lateness
+from sensorfuse.align.schedule import FAR_NS, IDLE_MIN_NS, IDLE_PERIODS
+from sensorfuse.align.sequence import Sequence
+from sensorfuse.align.stream_time import StreamTime
+from sensorfuse.messages import StreamStatus
+from sensorfuse.rig import Rig
+
+KEEP_NS = 2_000_000_000
+SUSPECT_NS = 1_000_000_000
+DELAYS = 100  # messages, of which the longest delay is taken
+LEAST_INTERVAL = 1 / 8  # of the period; what comes sooner is a copy under another number, not the device's rate
+MAX_BUFFERED = 4096  # samples held per stream, each of some 200 bytes: beyond, the oldest is closed as queue_full
+
+
+_AT = itemgetter(0)
+
+
+class Entry(NamedTuple):
+    """A sample that waits for its tick.
+
+    `at_ns` is what the choice goes by: the middle of what the sample covers, or for IMU and audio its beginning.
+    """
+
+    at_ns: int
+    boot: int
+    seq: int
+    event_ns: int  # the stamped instant, on the reference clock
+    stamp_ns: int
+    duration_ns: int
+
+
+class StreamBuffer:
+    """One stream: its clock, its samples in order of time, and what can still come of it.
+
+    `floor_ns`: samples up to there come too late for any tick. `awaited`: the next tick is not settled without it.
+    `time` says when its samples were.
+    """
+
+    __slots__ = (
+        "_delay_borne_ns",
+        "_delays_ns",
+        "_grace_ns",
+        "_longest_ns",
+        "_review_at",
+        "admission",
+        "awaited",
+        "boot",
+        "chosen",
+        "config",
+        "consumed_ns",
+        "ended",
+        "entries",
+        "floor_ns",
+        "followed",
+        "fused",
+        "heard_ns",
+        "idle_after_ns",
+        "lateness",
+        "name",
+        "newest_ns",
+        "nominal_ns",
+        "period_min_ns",
+        "reach_ns",
+        "received",
+        "record_ns",
+        "sequence",
+        "suspect_ns",
+        "time",
+        "wanted_ns",
+        "windowed",
+    )
+
+    def __init__(self, name: str, rig: Rig) -> None:
+        config = rig.sensors[name]
+        self.name = name
+        self.config = config
+        self.windowed = config.modality in ("imu", "audio")
+        self.time = StreamTime(config)
+        lateness_ms = config.lateness_ms if config.lateness_ms is not None else rig.fusion.lateness_ms
+        fixed = None if lateness_ms is None else round(lateness_ms * 1e6)
+        self.lateness = Lateness(fixed, rig.fusion.deadline_ns)
+        self.admission = Admission(config.period_ns)
+        self.sequence = Sequence()
+        self.entries: list[Entry] = []
+        self.chosen: Entry | None = None  # what the last tick holds of it, while that is still here
+        self.received = 0
+        self.boot = 0
+        self.ended = False
+        self.fused = False  # ticks are made of it
+        self.followed = False  # the schedule hears of its samples
+        self.awaited = False
+        self.wanted_ns = -FAR_NS  # the least reach that may settle the next tick
+        self.newest_ns = self.reach_ns = self.floor_ns = -FAR_NS  # reach: how far the samples cover time
+        self.consumed_ns: int | None = None  # at_ns of the newest sample that a tick chose
+        self.heard_ns: int | None = None  # the last message, good or bad
+        self.record_ns = -FAR_NS  # the last one that counted
+        self.suspect_ns: int | None = None
+        self.idle_after_ns = max(IDLE_PERIODS * config.period_ns, IDLE_MIN_NS)
+        self._delay_borne_ns = config.period_ns if config.modality == "audio" else 0
+        self.nominal_ns = config.period_ns
+        self.period_min_ns = round(0.8 * config.period_ns)
+        self._longest_ns = 0  # from the middle of a measurement to its arrival, of the last messages
+        self._delays_ns = (0, 0)  # the same of those before, and before those
+        self._review_at = DELAYS
+        self._grace_ns = 0
+
+    # ---- input
+
+    def insert(self, entry: Entry, now_ns: int) -> None:
+        """Put a sample in its place, which arrived `now`."""
+        at = entry.at_ns
+        interval = at - self.newest_ns
+        if interval > 0:
+            if not self.windowed:
+                if interval != self.period_min_ns:
+                    self._learn_period(interval)
+                if now_ns - at > self._longest_ns:
+                    self._longest_ns = now_ns - at
+            self.entries.append(entry)
+            self.newest_ns = at
+        else:
+            self.lateness.note(self.received, -interval)
+            bisect.insort(self.entries, entry, key=_AT)
+        reach = entry.event_ns + entry.duration_ns if self.windowed else at
+        if reach > self.reach_ns:
+            self.reach_ns = reach
+
+    def _learn_period(self, interval_ns: int) -> None:
+        """The least period: downwards at once, upwards slowly, within reason of the nominal one."""
+        nominal = self.nominal_ns
+        if interval_ns < nominal * LEAST_INTERVAL or interval_ns > FAR_NS:  # a first sample has no interval
+            return
+        if interval_ns < self.period_min_ns:
+            self.period_min_ns = max(interval_ns, nominal // 4)
+        elif self.period_min_ns < nominal:
+            self.period_min_ns = min(
+                nominal, self.period_min_ns + min(interval_ns - self.period_min_ns, nominal // 100)
+            )
+
+    def free_instant(self, at_ns: int) -> int:
+        """`at_ns`, or where samples lie there and next to it, the first nanosecond after: same stamp, other sample."""
+        i = bisect.bisect_left(self.entries, at_ns, key=_AT)
+        while i < len(self.entries) and self.entries[i].at_ns == at_ns:
+            at_ns += 1
+            i += 1
+        return at_ns
+
+    # ---- what can still come
+
+    def await_at(self, t_ns: int) -> bool:
+        """Turn to the tick at `t`; True when it waits for this stream."""
+        if not self.windowed:
+            self.wanted_ns = t_ns - 2 * self.nominal_ns
+            if self.received >= self._review_at:
+                self._review_at = self.received + DELAYS
+                self._delays_ns = self._delays_ns[1], self._longest_ns
+                self._longest_ns = 0
+            late = self.lateness.allowed_ns + self.nominal_ns // 8
+            self._grace_ns = max(*self._delays_ns, self._longest_ns) + late
+        else:
+            self.wanted_ns = t_ns - self._delay_borne_ns
+        self.awaited = not self.settled(t_ns)
+        return self.awaited
+
+    def settled(self, t_ns: int) -> bool:
+        """Nothing that would make a better choice for `t` can still come, within the allowed lateness."""
+        if self.ended:
+            return True
+        watermark = t_ns + self.lateness.allowed_ns
+        if self.windowed:  # a sound's direction and kind bear one block of delay
+            return self.reach_ns + self._delay_borne_ns >= watermark
+        newest = self.newest_ns
+        if watermark == t_ns:  # in order: what comes is after the newest
+            return newest >= t_ns - self.period_min_ns // 2
+        return newest >= t_ns and self._surrounded(t_ns)
+
+    def given_up_ns(self, t_ns: int) -> int:
+        """When the wait for this stream ends if nothing comes: when it falls idle, or, sooner, when the last of its
+        samples that could be nearer to `t` is overdue by more than any was lately. It counts as lost then.
+        """
+        idle = self.record_ns + self.idle_after_ns
+        newest = self.newest_ns
+        if self.windowed or newest < self.wanted_ns or newest >= t_ns or 10 * self.period_min_ns < 9 * self.nominal_ns:
+            return idle
+        steps = 2 * (t_ns - newest) // self.nominal_ns
+        return min(idle, newest + steps * self.nominal_ns + self._grace_ns)
+
+    def _surrounded(self, t_ns: int) -> bool:
+        """Whether no sample that is still on its way, out of order, can be nearer to `t` than what is here: the
+        watermark has passed all that would be, or samples lie so near that none fits in between.
+        """
+        i = bisect.bisect_left(self.entries, t_ns, key=_AT)
+        after = self.entries[i].at_ns - t_ns if i < len(self.entries) else FAR_NS
+        before = t_ns - self.entries[i - 1].at_ns if i else FAR_NS
+        best, period = min(before, after), self.period_min_ns
+        if best <= period // 2 or before + after < 3 * period // 2:
+            return True
+        return self.newest_ns - self.lateness.allowed_ns > t_ns + best
+
+    # ---- output
+
+    def nearest(self, t_ns: int, ahead_ns: int) -> int | None:
+        """Index of the sample nearest to `t` (of two, the older); None when it is too old, or more than `ahead_ns`
+        after.
+        """
+        i = bisect.bisect_left(self.entries, t_ns, key=_AT)
+        if i and (i == len(self.entries) or t_ns - self.entries[i - 1].at_ns <= self.entries[i].at_ns - t_ns):
+            i -= 1
+        if i == len(self.entries):
+            return None
+        distance = self.entries[i].at_ns - t_ns
+        return None if abs(distance) > self.config.max_age_ns or distance > ahead_ns else i
+
+    def window(self, t_ns: int) -> int:
+        """How many of the oldest samples begin before `t`."""
+        return bisect.bisect_left(self.entries, t_ns, key=_AT)
+
+    def expired(self, t_ns: int) -> int:
+        """How many of the oldest samples are too old for any tick from `t` on."""
+        return bisect.bisect_left(self.entries, t_ns - max(KEEP_NS, self.config.max_age_ns), key=_AT)
+
+    def pull(self, count: int) -> list[Entry]:
+        """Take out the `count` oldest samples."""
+        taken = self.entries[:count]
+        del self.entries[:count]
+        return taken
+
+    def clear(self) -> list[Entry]:
+        """Take everything out and forget what it said of time."""
+        taken, self.entries = self.entries, []
+        self.newest_ns = self.reach_ns = -FAR_NS
+        self.consumed_ns = None
+        return taken
+
+    def why_absent(self, t_ns: int) -> StreamStatus:
+        """The status of a stream of which a tick that is decided at `t` has nothing."""
+        if self.suspect_ns is not None and t_ns - self.suspect_ns < SUSPECT_NS:
+            return "suspect"
+        if self.heard_ns is None:
+            return "missing"
+        if self.heard_ns + self.idle_after_ns < t_ns:
+            return "idle"
+        return "late" if self.newest_ns == -FAR_NS else "stale"
