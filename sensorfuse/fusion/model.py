@@ -1,5 +1,5 @@
 """A whole fusion network: one strategy on the grid, the same strategy on the scene, and the heads. Torch; training
-only.
+only. A recurrent strategy begins anew at every tick here: its state is not carried yet.
 
 The grid instance sees 64 x 64 tokens of camera, LiDAR and radar, and the IMU's and the microphones' one token each. The
 scene instance sees 4 x 4 pooled tokens of the maps and the same vectors; what it makes, averaged, answers for motion
@@ -7,6 +7,8 @@ and sounds.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -55,14 +57,40 @@ class FusionNetwork(nn.Module):
         self, camera: Tensor, lidar: Tensor, radar: Tensor, imu: Tensor, audio: Tensor, present: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Maps (B, C, X, Y), vectors (B, C), `present` (B, 5) in the order of `MODALITIES`."""
-        maps, vectors = [camera, lidar, radar], [imu[:, None], audio[:, None]]
-        fused, weights = self.on_grid(*[m.flatten(2).transpose(1, 2) for m in maps], *vectors, present)
+        on_grid, on_scene = self._tokens(camera, lidar, radar, imu, audio)
+        fused, weights = _fuse(self.on_grid, on_grid, present)
         fused = fused.transpose(1, 2).unflatten(2, (GRID.cells, GRID.cells))
         heat, box = self.detect(fused)
-        pooled = [F.avg_pool2d(m, GRID.cells // SCENE_TOKENS).flatten(2).transpose(1, 2) for m in maps]
-        scene, scene_weights = self.on_scene(*pooled, *vectors, present)
+        scene, scene_weights = _fuse(self.on_scene, on_scene, present)
         motion, sound = self.scene(scene.mean(dim=1))
         return heat, box, motion, sound, 0.5 * (weights + scene_weights)
+
+    def losses(
+        self, camera: Tensor, lidar: Tensor, radar: Tensor, imu: Tensor, audio: Tensor, present: Tensor
+    ) -> dict[str, Tensor]:
+        """What the strategy itself wants, beside the heads' losses: reconstruction, contrast and such."""
+        out: dict[str, Tensor] = {}
+        on_grid, on_scene = self._tokens(camera, lidar, radar, imu, audio)
+        for name, method, tokens in (("grid", self.on_grid, on_grid), ("scene", self.on_scene, on_scene)):
+            own: Any = getattr(method, "losses", None)
+            if own is not None:
+                out |= {f"{name}_{term}": loss for term, loss in own(*tokens, present).items()}
+        return out
+
+    @staticmethod
+    def _tokens(*features: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Tokens on the grid, and in the scene."""
+        maps, vectors = features[: len(SPATIAL)], [v[:, None] for v in features[len(SPATIAL) :]]
+        pooled = [F.avg_pool2d(m, GRID.cells // SCENE_TOKENS) for m in maps]
+        grid, scene = ([m.flatten(2).transpose(1, 2) for m in level] for level in (maps, pooled))
+        return [*grid, *vectors], [*scene, *vectors]
+
+
+def _fuse(method: nn.Module, tokens: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
+    initial_state: Any = getattr(method, "initial_state", None)
+    state = initial_state(present.shape[0]) if initial_state is not None else ()
+    fused, weights = method(*tokens, present, *state)[:2]
+    return fused, weights
 
 
 OUTPUTS = ("heat", "box", "motion", "sound", "weights")

@@ -111,8 +111,13 @@ def batch_loss(
     heard = batch.present[:, MODALITIES.index("audio")]
     total, parts = torch.zeros(()), {}
     for name in strategies or list(model.networks):
-        outputs = model.networks[name](*features, batch.present)
-        loss, detail = total_loss(outputs, batch.targets, heard)
+        network = model.networks[name]
+        assert isinstance(network, FusionNetwork)
+        loss, detail = total_loss(network(*features, batch.present), batch.targets, heard)
+        if network.training:
+            own = network.losses(*features, present=batch.present)
+            loss = loss + sum(own.values())
+            detail |= {term: float(value.detach()) for term, value in own.items()}
         total = total + loss
         parts[name] = {"total": float(loss.detach()), **detail}
     return total, parts

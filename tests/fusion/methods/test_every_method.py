@@ -86,7 +86,7 @@ def test_whoever_is_there_counts(name: str, layout: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_exports_with_parity_at_other_batches(name: str, tmp_path: Path) -> None:
-    lay, path = LAYOUTS["grid"], tmp_path / "method.onnx"
+    lay, path = TokenLayout((16, 16, 1), grid=(4, 4), patch=2), tmp_path / "method.onnx"
     method = make(name, lay)
     names = [f"x{m}" for m in range(lay.modalities)] + ["present"]
     state = state_of(method, 2)
