@@ -13,7 +13,7 @@ import zmq
 from sensorfuse.nodes.process import Process, Publisher, parser, receive, run
 from sensorfuse.nodes.simulation import SimulatedDevice
 
-from sensorfuse.align.signature import SignatureExtractor
+from sensorfuse.align.signature import SignatureExtractor, is_asked_for_motion
 from sensorfuse.endpoints import address, make_socket
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.warm_up import typical_sample
@@ -87,7 +87,7 @@ class _Sensor:
         self.config = process.rig.sensors[stream]
         self.boot = time.time_ns()
         self.published = 0
-        self.signature = SignatureExtractor(self.config)
+        self.signature = SignatureExtractor(self.config, is_asked_for_motion(process.rig, stream))
         self.signature.warm_up(typical_sample(process.rig, stream))  # compile before time counts
 
     def _status(self) -> dict[str, object]:

@@ -19,11 +19,28 @@ from sensorfuse.align.signatures.picture import grey_picture
 from sensorfuse.align.signatures.radar_turn import RadarTurn
 from sensorfuse.align.signatures.span import comparable, middle_ns
 from sensorfuse.messages import Sample
-from sensorfuse.rig import SensorConfig
+from sensorfuse.rig import RadarConfig, Rig, SensorConfig
 from sensorfuse.track.radar_detector import ego_velocity
 
 MIN_INLIERS = 5
 MIN_SIGMA_MPS = 0.05
+
+
+def is_asked_for_motion(rig: Rig, stream: str) -> bool:
+    """Whether a running pipeline has a use for what a stream sees of motion: its offset is uncertain, or it is a LiDAR
+    and no Doppler radar tells the velocity, or a camera and a microphone's offset is uncertain.
+    """
+    config = rig.sensors[stream]
+    if config.modality == "lidar" and not any(_is_doppler(s) for s in rig.sensors.values()):
+        return True
+    deaf = config.modality == "camera" and any(
+        s.modality == "audio" and s.offset_sigma_s > 0 for s in rig.sensors.values()
+    )
+    return config.offset_sigma_s > 0 or deaf
+
+
+def _is_doppler(config: SensorConfig) -> bool:
+    return config.modality == "radar" and (config.radar or RadarConfig()).kind == "detections"
 
 
 class SignatureExtractor:
@@ -37,10 +54,13 @@ class SignatureExtractor:
       place in base axes; inf where unobserved. A LiDAR's is the mean over `turn_span_ns`.
     - `motion`, `motion_span_ns` (2,): camera. Mean absolute change of the picture in grey levels.
     - `onset`, `onset_start_ns`, `onset_hop_ns`: sound. Onset strength per hop.
+
+    Without `motion` only the level, and the velocity that a list of radar detections gives for next to nothing.
     """
 
-    def __init__(self, config: SensorConfig) -> None:
+    def __init__(self, config: SensorConfig, motion: bool = True) -> None:
         self.config = config
+        self._asked = motion
         self._T_base_sensor = config.T_base_sensor.transform()
         self._camera = CameraTurn(config)
         self._motion, self._motion_ns = ImageMotion(), 0
@@ -54,24 +74,24 @@ class SignatureExtractor:
         if sample.modality == "camera":
             return self._picture(sample)
         if "points" in arrays:
-            return {
-                "level": float(len(arrays["points"])),
-                **self._lidar.measure(sample, middle_ns(sample, self.config)),
-            }
+            level = {"level": float(len(arrays["points"]))}
+            return level | (self._lidar.measure(sample, middle_ns(sample, self.config)) if self._asked else {})
         if "detections" in arrays:
             return self._doppler(sample)
-        if "polar" in arrays:
+        if "polar" in arrays and self._asked:
             return self._radar.measure(sample, middle_ns(sample, self.config))
         if "pcm" in arrays and arrays["pcm"].size:
             rate = sample.meta.get("sample_rate_hz")
             rate_hz = int(rate) if isinstance(rate, int | float) and 0 < rate < 1e7 else 0
-            level = float(np.sqrt(np.mean(np.square(arrays["pcm"]))))
-            return {"level": level, **self._onset.measure(arrays["pcm"], rate_hz, sample.stamp_ns)}
+            level = {"level": float(np.sqrt(np.mean(np.square(arrays["pcm"]))))}
+            if not self._asked:
+                return level
+            return level | self._onset.measure(arrays["pcm"], rate_hz, sample.stamp_ns)
         return {}
 
     def warm_up(self, sample: Sample) -> None:
         """Compile what a stream with samples like this one needs, and stay as new."""
-        warm = SignatureExtractor(self.config)
+        warm = SignatureExtractor(self.config, self._asked)
         for k in range(3):
             arrays = dict(sample.arrays)
             for name, axis in (("image", 1), ("image_mono", 1), ("polar", 0)):
@@ -84,6 +104,9 @@ class SignatureExtractor:
             warm.measure(Sample(*head, arrays, sample.meta, sample.stamp))
 
     def _picture(self, sample: Sample) -> dict[str, Any]:
+        if not self._asked:
+            raw = next((sample.arrays[n] for n in ("image", "image_mono") if n in sample.arrays), None)
+            return {} if raw is None else {"level": float(raw[::8, ::8].mean())}
         grey = grey_picture(sample)
         if grey is None:
             return {}

@@ -115,7 +115,8 @@ def batch_loss(
         assert isinstance(network, FusionNetwork)
         loss, detail = total_loss(network(*features, batch.present), batch.targets, heard)
         if network.training:
-            own = network.losses(*features, present=batch.present)
+            camera, lidar, radar, imu, audio = features
+            own = network.losses(camera, lidar, radar, imu, audio, batch.present)
             loss = loss + sum(own.values())
             detail |= {term: float(value.detach()) for term, value in own.items()}
         total = total + loss

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sensorfuse.align.aligner import Aligner
-from sensorfuse.align.signature import SignatureExtractor
+from sensorfuse.align.signature import SignatureExtractor, is_asked_for_motion
 from sensorfuse.fusion.warm_up import typical_sample
 from sensorfuse.messages import Sample
 from sensorfuse.rig import Rig, SensorConfig, shipped_rig
@@ -113,3 +113,22 @@ def test_signatures_travel(synthetic_rig: Rig) -> None:
             envelope = envelope_of(sample, 0, 0, signature=extractor.measure(sample))
         again = decode_meta(encode_meta(envelope))
         assert again.signature == envelope.signature, stream
+
+
+def test_nobody_measures_what_nobody_asks_for(synthetic_rig: Rig) -> None:
+    assert [n for n in synthetic_rig.sensors if is_asked_for_motion(synthetic_rig, n)] == []
+    for name, config in synthetic_rig.sensors.items():
+        found = SignatureExtractor(config, motion=False)
+        for k in range(3):
+            sample = typical_sample(synthetic_rig, name)
+            sample.stamp_ns += k * config.period_ns
+            assert set(found.measure(sample)) <= {"level", "ego_velocity_mps", "ego_velocity_sigma_mps"}, name
+
+    def uncertain(name: str) -> Rig:
+        sensor = synthetic_rig.sensors[name].model_copy(update={"offset_sigma_s": 0.01})
+        return synthetic_rig.model_copy(update={"sensors": {**synthetic_rig.sensors, name: sensor}})
+
+    assert is_asked_for_motion(uncertain("camera"), "camera")
+    assert not is_asked_for_motion(uncertain("camera"), "lidar")
+    assert is_asked_for_motion(uncertain("microphones"), "camera")
+    assert is_asked_for_motion(shipped_rig("handheld"), "lidar"), "no radar there: the LiDAR tells the velocity"
