@@ -16,6 +16,7 @@ from sensorfuse.nodes.supervisor import RunPlan, Supervisor
 from sensorfuse.rig import Rig
 
 WARM_UP_TICKS = 20
+LAST_TICKS = 2  # fall into the stopping of the sensors
 
 
 def measure(rig: Rig, duration_s: float) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def measure(rig: Rig, duration_s: float) -> dict[str, Any]:
         ).run()
     stages = {}
     for stage, values in outcome.collector.timings_ms.items():
-        kept = np.asarray(values[WARM_UP_TICKS:])
+        kept = np.asarray(values[WARM_UP_TICKS:-LAST_TICKS])
         if len(kept):
             p50, p90, p99 = np.percentile(kept, [50, 90, 99])
             stages[stage] = {"p50": float(p50), "p90": float(p90), "p99": float(p99), "max": float(kept.max())}
