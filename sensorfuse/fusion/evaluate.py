@@ -25,7 +25,7 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.dataset import Sampler, ideal_tick, visible_objects
 from sensorfuse.fusion.decode import GROUP_OF_CLASS, GROUPS, on_grid
 from sensorfuse.fusion.fuser import FusionResult
-from sensorfuse.fusion.strategies import make_fuser, strategy_names
+from sensorfuse.fusion.strategies import make_fuser, ready_strategies
 from sensorfuse.messages import CLASSES, MODALITIES, Detections, Sample, Tick, Truth
 from sensorfuse.rig import Rig, shipped_rig
 from sensorfuse.sim import SimulatedRig
@@ -184,7 +184,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m sensorfuse.fusion.evaluate", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("--strategy", action="append", help=f"may be repeated; default: {', '.join(strategy_names())}")
+    parser.add_argument(
+        "--strategy", action="append", help=f"may be repeated; default: {', '.join(ready_strategies())}"
+    )
     parser.add_argument("--rig", default="synthetic")
     parser.add_argument("--scenario", action="append", help="may be repeated; default: the rig's own")
     parser.add_argument(
@@ -199,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rig = shipped_rig(given.rig)
         scenarios = given.scenario or [rig.sim.scenario if rig.sim else "town"]
         worlds = [(s, given.seed + k) for k in range(given.worlds) for s in scenarios]
-        scores = evaluate(rig, given.strategy or strategy_names(), worlds, given.ticks, progress=True)
+        scores = evaluate(rig, given.strategy or ready_strategies(), worlds, given.ticks, progress=True)
     except SensorfuseError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None

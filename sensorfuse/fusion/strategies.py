@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
+from importlib import import_module, resources
 from typing import Literal
 
 from sensorfuse.errors import SensorfuseError
@@ -239,6 +239,12 @@ STRATEGIES: tuple[Strategy, ...] = (
 
 def strategy_names() -> list[str]:
     return [s.name for s in STRATEGIES]
+
+
+def ready_strategies() -> list[str]:
+    """Those that run as installed: object-level ones, and learned ones whose weights ship."""
+    shipped = resources.files("sensorfuse.fusion.weights")
+    return [s.name for s in STRATEGIES if s.kind == "objects" or (shipped / f"{s.name}.json").is_file()]
 
 
 def find_strategy(name: str) -> Strategy:

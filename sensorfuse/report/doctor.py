@@ -101,10 +101,10 @@ def _engines() -> list[tuple[str, str, bool, str]]:
     import onnxruntime
 
     from sensorfuse.engine.onnxruntime import gpu_answers
-    from sensorfuse.fusion.strategies import strategy_names
+    from sensorfuse.fusion.strategies import ready_strategies
 
     usable = [p for p in onnxruntime.get_available_providers() if p == "CPUExecutionProvider" or gpu_answers()]
-    strategies = strategy_names()
+    strategies = ready_strategies()
     return [
         ("engine onnxruntime", ", ".join(usable), "CPUExecutionProvider" in usable, ""),
         ("strategies", ", ".join(strategies), bool(strategies), ""),

@@ -11,11 +11,11 @@ import pytest
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.fuser import FusionResult
 from sensorfuse.fusion.learned import Encoded, LearnedFusion, weights_folder
-from sensorfuse.fusion.strategies import STRATEGIES
+from sensorfuse.fusion.strategies import find_strategy, ready_strategies
 from sensorfuse.messages import MODALITIES, Sample, StreamTick, Tick
 from sensorfuse.rig import Rig
 
-LEARNED = [s.name for s in STRATEGIES if s.kind == "learned"]
+LEARNED = [n for n in ready_strategies() if find_strategy(n).kind == "learned"]
 SUBSETS = [s for n in range(1, 6) for s in itertools.combinations(MODALITIES, n)]
 
 

@@ -4,8 +4,14 @@ import sys
 import pytest
 
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.fusion.learned import weights_folder
-from sensorfuse.fusion.strategies import STRATEGIES, find_strategy, load_class, make_fuser, strategy_names
+from sensorfuse.fusion.strategies import (
+    STRATEGIES,
+    find_strategy,
+    load_class,
+    make_fuser,
+    ready_strategies,
+    strategy_names,
+)
 from sensorfuse.rig import Rig
 
 
@@ -21,21 +27,17 @@ def test_classes_exist(strategy: object) -> None:
     assert isinstance(load_class(strategy.method), type)  # type: ignore[attr-defined]
 
 
-def shipped() -> list[str]:
-    return [s.name for s in STRATEGIES if s.kind == "objects" or (weights_folder() / f"{s.name}.onnx").exists()]
-
-
 def test_what_the_readme_offers_ships() -> None:
-    assert {"late", "hybrid", "cross_modal_attention"} <= set(shipped())
+    assert {"late", "hybrid", "cross_modal_attention"} <= set(ready_strategies())
 
 
 def test_without_weights_it_is_said_how_to_train(synthetic_rig: Rig) -> None:
-    for name in set(strategy_names()) - set(shipped()):
+    for name in set(strategy_names()) - set(ready_strategies()):
         with pytest.raises(SensorfuseError, match=f"train --strategy {name}"):
             make_fuser(synthetic_rig, name)
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", ready_strategies())
 def test_fusers_say_who_they_are(name: str, synthetic_rig: Rig) -> None:
     fuser = make_fuser(synthetic_rig, name)
     assert fuser.strategy == name

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sensorfuse.fusion.late import LateFusion
-from sensorfuse.fusion.strategies import strategy_names
+from sensorfuse.fusion.strategies import ready_strategies
 from sensorfuse.fusion.warm_up import typical_sample, warm_up
 from sensorfuse.messages import sample_problem
 from sensorfuse.rig import shipped_rig, shipped_rigs
@@ -56,7 +56,7 @@ print(compiled() - before or "nothing")
 """
 
 
-@pytest.mark.parametrize("strategy", strategy_names())
+@pytest.mark.parametrize("strategy", ready_strategies())
 def test_nothing_is_compiled_once_warm(strategy: str) -> None:
     """Else the first tick of a fresh installation waits seconds for a compiler. In a new process: kernels stay."""
     done = subprocess.run([sys.executable, "-c", COMPILED_LATER, strategy], capture_output=True, text=True, timeout=300)

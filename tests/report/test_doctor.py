@@ -8,7 +8,7 @@ import socket
 import pytest
 from rich.console import Console
 
-from sensorfuse.fusion.strategies import strategy_names
+from sensorfuse.fusion.strategies import ready_strategies
 from sensorfuse.report import doctor
 
 
@@ -19,7 +19,7 @@ def rows() -> dict[str, dict]:
 def test_findings_cover_engines_strategies_and_sockets() -> None:
     found = rows()
     assert "CPUExecutionProvider" in found["engine onnxruntime"]["found"]
-    assert all(name in found["strategies"]["found"] for name in strategy_names())
+    assert all(name in found["strategies"]["found"] for name in ready_strategies())
     assert found["numpy"]["ok"]
 
 
