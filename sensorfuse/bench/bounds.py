@@ -122,7 +122,7 @@ def errors_and_bounds(world: str, seed: int, duration_s: float) -> dict[str, tup
     return {n: (np.array([r[0] for r in rows]), np.array([r[1] for r in rows])) for n, rows in found.items()}
 
 
-def measure(trials: int = 8, duration_s: float = 50.0) -> list[Goal]:
+def measure(trials: int = 5, duration_s: float = 45.0) -> list[Goal]:
     """Coverage and tightness of the bound over all worlds, trials, streams and ticks."""
     rows = [errors_and_bounds(world, seed, duration_s) for world in WORLDS for seed in range(trials)]
     error = np.concatenate([e for row in rows for e, _ in row.values()])
