@@ -51,6 +51,7 @@ class Aligner:
         for name, stream in self._fused.items():
             stream.fused, stream.followed = True, name in self.schedule.follows
         self._closed: deque[tuple[str, int, int, LedgerReason]] = deque(maxlen=MAX_CLOSED)
+        self._mounts = {n: rig.sensors[n].T_base_sensor.transform() for n in rig.streams()}
         self._ego = EgoMotion()
         self._gyro_bias = {n: GyroBias() for n in rig.streams() if rig.sensors[n].modality == "imu"}
         self.offsets = UncertainOffsets(rig, self._streams)
@@ -137,7 +138,7 @@ class Aligner:
     def _feed_ego(
         self, stream: StreamBuffer, envelope: Envelope, event_ns: int, arrays: dict[str, NDArray[Any]] | None
     ) -> None:
-        T_base_sensor = stream.config.T_base_sensor.transform()
+        T_base_sensor = self._mounts[stream.name]
         if arrays and "gyro_radps" in arrays:
             bias = self._gyro_bias[stream.name]
             if "accel_mps2" in arrays:

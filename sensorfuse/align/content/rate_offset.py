@@ -114,23 +114,13 @@ def match_rates(
         return empty
     rotation = best_rotation(search.scan.cross[int(np.argmax(search.scan.score))])
     fit = search.refined(rotation, drift)
-    reason = search.verdict(fit, gate)
     rates = search.reference.value
     spread = np.linalg.eigvalsh(np.cov(rates.T)) - search.band.noise**2
     return replace(
         empty,
-        offset_s=fit.lag_s,
-        sigma_s=fit.sigma_s,
-        peak=search.peak,
-        gap=search.gap,
+        **search.found(fit, gate),
         excitation=np.sqrt(np.maximum(spread[::-1], 0.0)),
         rotation=fit.model,
         bias=fit.bias,
-        accepted=not reason,
-        reason=reason,
         scatter_radps=fit.scatter,
-        rows=fit.rows,
-        at_s=fit.at_s,
-        skew=fit.skew,
-        skew_sigma=fit.skew_sigma,
     )

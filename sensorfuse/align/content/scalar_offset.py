@@ -92,22 +92,12 @@ def match_scalars(
             empty, reason=f"the streams hardly agree: correlation {search.peak:.2f}, {gate.peak:g} is needed"
         )
     fit = search.refined(np.full((1, 1), _gain(search.reference, search.spans, search.scan.peak()[0])), drift)
-    reason = search.verdict(fit, gate)
     return replace(
         empty,
-        offset_s=fit.lag_s,
-        sigma_s=fit.sigma_s,
-        peak=search.peak,
-        gap=search.gap,
+        **search.found(fit, gate),
         gain=float(fit.model[0, 0]),
         bias=float(fit.bias[0]),
-        accepted=not reason,
-        reason=reason,
         scatter=fit.scatter,
-        rows=fit.rows,
-        at_s=fit.at_s,
-        skew=fit.skew,
-        skew_sigma=fit.skew_sigma,
     )
 
 

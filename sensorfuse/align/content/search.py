@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +49,22 @@ class Search:
         fine_s, reach_s = FINE_SMOOTHING * period_s, REACH * period_s
         lag_s, noise = self.scan.peak()[0], self.band.noise
         return refine(self.reference, self.spans, lag_s, model, fine_s, noise, reach_s, drift)
+
+    def found(self, fit: Fit, gate: Gate) -> dict[str, Any]:
+        """What every estimate says of a fit, by the names of its fields."""
+        reason = self.verdict(fit, gate)
+        return {
+            "offset_s": fit.lag_s,
+            "sigma_s": fit.sigma_s,
+            "peak": self.peak,
+            "gap": self.gap,
+            "accepted": not reason,
+            "reason": reason,
+            "rows": fit.rows,
+            "at_s": fit.at_s,
+            "skew": fit.skew,
+            "skew_sigma": fit.skew_sigma,
+        }
 
     def verdict(self, fit: Fit, gate: Gate) -> str:
         """Why the estimate is not to be trusted, in words; empty where it is."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sensorfuse.fusion.methods.attention import FeedForward, attend
 from sensorfuse.fusion.methods.layout import TokenLayout
 from sensorfuse.fusion.methods.presence import present_softmax, without_absent
 
@@ -30,14 +31,9 @@ class DirectedAttention(nn.Module):
         self.key_value = nn.Linear(width, 2 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
 
-    def _split(self, x: Tensor) -> Tensor:
-        return x.reshape(x.shape[0], x.shape[1], self.heads, -1).transpose(1, 2)  # (B, heads, N, W / heads)
-
     def forward(self, target: Tensor, source: Tensor) -> Tensor:
         key, value = self.key_value(source).chunk(2, dim=-1)
-        q, k, v = self._split(self.query(target)), self._split(key), self._split(value)
-        attention = torch.softmax(q @ k.transpose(2, 3) * q.shape[-1] ** -0.5, dim=-1)
-        return self.out((attention @ v).transpose(1, 2).flatten(2))
+        return self.out(attend(self.query(target), key, value, self.heads))
 
 
 class Hearing(nn.Module):
@@ -76,15 +72,7 @@ class CrossModalAttentionFusion(nn.Module):
                 if a != b
             }
         )
-        self.feed_forward = nn.ModuleList(
-            nn.Sequential(
-                nn.LayerNorm(attention_width),
-                nn.Linear(attention_width, 2 * attention_width),
-                nn.ReLU(),
-                nn.Linear(2 * attention_width, attention_width),
-            )
-            for _ in self.targets
-        )
+        self.feed_forward = nn.ModuleList(FeedForward(attention_width) for _ in self.targets)
         self.score = nn.ModuleList(nn.Linear(attention_width, 1) for _ in self.targets)
         self.fine = nn.ModuleList(nn.Linear(features, width) for _ in self.targets)
         self.out = nn.Linear(attention_width, width * layout.cells)
