@@ -45,11 +45,11 @@ SCENARIOS := $(foreach s,town town_rain town_night town_fog highway,--scenario $
 
 # About an hour on two cores. `train` writes the networks, the encoders and a JSON card per strategy; `evaluate` adds accuracy.
 weights: $(VENV)/.test
-	@$(BIN)/python -m sensorfuse.fusion.dataset --out out/fusion/data $(SCENARIOS) --worlds 47 --held-out 2 --ticks 40 --seed 1000
-	@$(BIN)/python -m sensorfuse.fusion.train --strategy hybrid --strategy cross_modal_attention \
+	@$(BIN)/python -m sensorfuse.fusion.training.dataset --out out/fusion/data $(SCENARIOS) --worlds 47 --held-out 2 --ticks 40 --seed 1000
+	@$(BIN)/python -m sensorfuse.fusion.training.train --strategy hybrid --strategy cross_modal_attention \
 	  --data out/fusion/data --out out/fusion/run --epochs 4 --threads 1 --seed 0
 	@cp out/fusion/run/*.onnx out/fusion/run/*.json out/fusion/run/*.safetensors sensorfuse/fusion/weights/
-	@$(BIN)/python -m sensorfuse.fusion.evaluate $(SCENARIOS) --worlds 3 --ticks 20 --into-weights sensorfuse/fusion/weights
+	@$(BIN)/python -m sensorfuse.fusion.evaluation.accuracy $(SCENARIOS) --worlds 3 --ticks 20 --into-weights sensorfuse/fusion/weights
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info

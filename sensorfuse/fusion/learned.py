@@ -171,7 +171,7 @@ def _read_card(path: Path, strategy: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise SensorfuseError(
             f"strategy {strategy!r} has no weights at {path}; train them with "
-            f"`python -m sensorfuse.fusion.train --strategy {strategy}`, or choose `late`, which needs none"
+            f"`python -m sensorfuse.fusion.training.train --strategy {strategy}`, or choose `late`, which needs none"
         ) from None
     except (OSError, ValueError) as error:
         raise SensorfuseError(f"{path}: not a readable description of weights: {error}") from None

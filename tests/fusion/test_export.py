@@ -14,7 +14,7 @@ from sensorfuse.fusion.learned import weights_folder  # noqa: E402
 from sensorfuse.fusion.methods.cross_modal_attention import CrossModalAttentionFusion  # noqa: E402
 from sensorfuse.fusion.methods.hybrid import HybridFusion  # noqa: E402
 from sensorfuse.fusion.methods.layout import TokenLayout  # noqa: E402
-from sensorfuse.fusion.train import Trainee, load_encoders  # noqa: E402
+from sensorfuse.fusion.training.train import Trainee, load_encoders  # noqa: E402
 from sensorfuse.messages import MODALITIES, Modality  # noqa: E402
 
 

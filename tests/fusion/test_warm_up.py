@@ -26,7 +26,7 @@ COMPILED_LATER = """
 import sys
 import numpy as np
 from numba.core.dispatcher import Dispatcher
-from sensorfuse.fusion.dataset import Sampler, ideal_tick
+from sensorfuse.fusion.training.dataset import Sampler, ideal_tick
 from sensorfuse.fusion.strategies import make_fuser
 from sensorfuse.fusion.warm_up import warm_up
 from sensorfuse.rig import shipped_rig

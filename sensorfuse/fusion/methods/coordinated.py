@@ -24,9 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sensorfuse.fusion.coordinate import ContrastiveLoss
 from sensorfuse.fusion.methods.layout import TokenLayout
 from sensorfuse.fusion.methods.presence import without_absent
+from sensorfuse.fusion.training.coordinate import ContrastiveLoss
 
 
 class CoordinatedFusion(nn.Module):

@@ -9,8 +9,8 @@ activation the sum goes:
     h_l = s_l(W_l [tap_1,g(l,1); ...; tap_M,g(l,M); h_{l-1}] + w_l)           g: the genotype's taps, s_l its activation
     fused = O h_L
 
-A learned token stands in for an absent modality. `sensorfuse.fusion.search` holds the search, and the command that
-found the genotype below.
+A learned token stands in for an absent modality. `sensorfuse.fusion.training.search` holds the search, and the command
+that found the genotype below.
 
 Departures: M modalities, not two; the trunks are shallow, learn together with the rest, and only their used part
 exists.

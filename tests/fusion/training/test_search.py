@@ -8,7 +8,7 @@ from torch import Tensor, nn  # noqa: E402
 
 from sensorfuse.fusion.methods.layout import TokenLayout  # noqa: E402
 from sensorfuse.fusion.methods.searched import FusionLayers, Genotype, SearchedFusion  # noqa: E402
-from sensorfuse.fusion.search import (  # noqa: E402
+from sensorfuse.fusion.training.search import (  # noqa: E402
     SearchConfig,
     SearchSpace,
     Surrogate,

@@ -1,6 +1,6 @@
 """How well a strategy detects on worlds it was not trained on, with every sensor and with each one missing.
 
-    python -m sensorfuse.fusion.evaluate --strategy late --strategy hybrid --json scores.json
+    python -m sensorfuse.fusion.evaluation.accuracy --strategy late --strategy hybrid --json scores.json
 
 Score: mean average precision over 0.5, 1, 2 and 4 m and over the groups vehicle, cyclist and pedestrian, as in
 `track/scoring.py` (nuScenes: Caesar et al., CVPR 2020), of objects on the grid that some LiDAR rays can reach.
@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.fusion.dataset import Sampler, ideal_tick, visible_objects
 from sensorfuse.fusion.decode import GROUP_OF_CLASS, GROUPS, on_grid
 from sensorfuse.fusion.fuser import FusionResult
 from sensorfuse.fusion.strategies import make_fuser, ready_strategies
+from sensorfuse.fusion.training.dataset import Sampler, ideal_tick, visible_objects
 from sensorfuse.messages import CLASSES, MODALITIES, Detections, Sample, Tick, Truth
 from sensorfuse.rig import Rig, shipped_rig
 from sensorfuse.sim import SimulatedRig
@@ -182,7 +182,7 @@ def table(scores: dict[str, Any]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; see the module's text."""
     parser = argparse.ArgumentParser(
-        prog="python -m sensorfuse.fusion.evaluate", description=(__doc__ or "").split("\n")[0]
+        prog="python -m sensorfuse.fusion.evaluation.accuracy", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument(
         "--strategy", action="append", help=f"may be repeated; default: {', '.join(ready_strategies())}"

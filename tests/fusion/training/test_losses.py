@@ -4,7 +4,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sensorfuse.fusion.decode import BOX_CHANNELS  # noqa: E402
-from sensorfuse.fusion.losses import focal_loss, make_targets, total_loss  # noqa: E402
+from sensorfuse.fusion.training.losses import focal_loss, make_targets, total_loss  # noqa: E402
 from sensorfuse.messages import CLASSES, Detections, SoundEvent  # noqa: E402
 
 

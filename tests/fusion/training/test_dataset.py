@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.fusion.dataset import Sampler, event_ns, ideal_tick, main, make_shard, read_index, visible_objects
 from sensorfuse.fusion.preprocess import INPUT_SHAPES, Preprocessor
+from sensorfuse.fusion.training.dataset import (
+    Sampler,
+    event_ns,
+    ideal_tick,
+    main,
+    make_shard,
+    read_index,
+    visible_objects,
+)
 from sensorfuse.messages import MODALITIES
 from sensorfuse.rig import Rig
 from sensorfuse.sim import SimulatedRig
@@ -70,7 +78,7 @@ def test_visible_objects_are_nearer_than_hidden_ones(world: SimulatedRig) -> Non
 
 
 def test_data_folders_are_checked(tmp_path: Path) -> None:
-    with pytest.raises(SensorfuseError, match=r"sensorfuse\.fusion\.dataset --out"):
+    with pytest.raises(SensorfuseError, match=r"fusion\.training\.dataset --out"):
         read_index(tmp_path)
     (tmp_path / "index.json").write_text(json.dumps({"training": ["a.npz"], "held_out": ["b.npz"]}))
     with pytest.raises(SensorfuseError, match=r"a\.npz"):

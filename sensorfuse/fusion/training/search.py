@@ -1,7 +1,7 @@
 """Search for a fusion network's wiring: progressive, guided by a surrogate that learns which wirings do well. Torch;
 training only.
 
-    python -m sensorfuse.fusion.search --data DATA --encoders encoders.safetensors
+    python -m sensorfuse.fusion.training.search --data DATA --encoders encoders.safetensors
 
 prints the genotype for `methods.searched` that does best on the small driving task, and what random search finds with
 as many trials. Half of the held-out worlds choose, the other half say how well the chosen does.
@@ -192,13 +192,15 @@ def genotype_of(wiring: Wiring) -> Genotype:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; see the module's text."""
-    from sensorfuse.fusion.coarse_task import COARSE, CoarseTicks, held_out_loss
-    from sensorfuse.fusion.dataset import read_index
     from sensorfuse.fusion.encoders import FEATURES
     from sensorfuse.fusion.learned import weights_folder
     from sensorfuse.fusion.model import WIDTH
+    from sensorfuse.fusion.training.coarse_task import COARSE, CoarseTicks, held_out_loss
+    from sensorfuse.fusion.training.dataset import read_index
 
-    parser = argparse.ArgumentParser(prog="python -m sensorfuse.fusion.search", description="search for a genotype")
+    parser = argparse.ArgumentParser(
+        prog="python -m sensorfuse.fusion.training.search", description="search for a genotype"
+    )
     parser.add_argument("--data", type=Path, default=Path("out/fusion/data"))
     parser.add_argument("--encoders", type=Path, default=weights_folder() / "encoders.safetensors")
     parser.add_argument("--shards", type=int, default=15, help="worlds to train on")

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sensorfuse.fusion.decode import GROUPS
-from sensorfuse.fusion.examples import Examples, draw_dropout
 from sensorfuse.fusion.heads import PRIOR
-from sensorfuse.fusion.losses import LOSS_WEIGHTS, focal_loss
 from sensorfuse.fusion.methods.layout import TokenLayout
 from sensorfuse.fusion.model import SPATIAL, WIDTH
-from sensorfuse.fusion.train import Trainee, load_encoders
+from sensorfuse.fusion.training.examples import Examples, draw_dropout
+from sensorfuse.fusion.training.losses import LOSS_WEIGHTS, focal_loss
+from sensorfuse.fusion.training.train import Trainee, load_encoders
 from sensorfuse.messages import MODALITIES, SOUND_CLASSES
 
 CELLS = 16

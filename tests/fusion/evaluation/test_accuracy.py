@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from sensorfuse.fusion.evaluate import Scene, Tally, table
+from sensorfuse.fusion.evaluation.accuracy import Scene, Tally, table
+from sensorfuse.fusion.evaluation.matching import match_centres
 from sensorfuse.fusion.fuser import FusionResult
-from sensorfuse.fusion.matching import match_centres
 from sensorfuse.messages import CLASSES, Detections, SoundEvent, Tick, Truth
 
 

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from sensorfuse.fusion.decode import GROUPS, DecodeConfig, decode_boxes, on_grid
-from sensorfuse.fusion.examples import Examples
+from sensorfuse.fusion.evaluation.matching import in_group, match_centres
 from sensorfuse.fusion.export import export_encoder, export_fusion
 from sensorfuse.fusion.grid import GRID
-from sensorfuse.fusion.matching import in_group, match_centres
+from sensorfuse.fusion.training.examples import Examples
 from sensorfuse.messages import MODALITIES, Detections
 
 if TYPE_CHECKING:
-    from sensorfuse.fusion.train import TrainConfig, Trainee
+    from sensorfuse.fusion.training.train import TrainConfig, Trainee
 
 LOWEST_SCORE = 0.05
 FALLBACK_THRESHOLD = 0.3

@@ -1,6 +1,6 @@
 """Training data from the synthetic rig: small arrays per tick, one shard per simulated world.
 
-    python -m sensorfuse.fusion.dataset --out out/fusion/data --worlds 60 --ticks 50
+    python -m sensorfuse.fusion.training.dataset --out out/fusion/data --worlds 60 --ticks 50
 
 Worlds are (scenario, seed) pairs; the last ones are held out whole. Ticks lie at random times of a lap; now and then a
 sensor's sample is one or two periods old, as it is when the newest one was lost. Samples go through the same
@@ -170,7 +170,8 @@ def read_index(folder: Path) -> dict[str, Any]:
         index: dict[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise SensorfuseError(
-            f"{folder}: no training data here; make it with `python -m sensorfuse.fusion.dataset --out {folder}`"
+            f"{folder}: no training data here; make it with "
+            f"`python -m sensorfuse.fusion.training.dataset --out {folder}`"
         ) from None
     missing = [s for part in ("training", "held_out") for s in index.get(part, []) if not (folder / s).exists()]
     if missing or not index.get("training") or not index.get("held_out"):
@@ -183,7 +184,7 @@ def read_index(folder: Path) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; see the module's text."""
     parser = argparse.ArgumentParser(
-        prog="python -m sensorfuse.fusion.dataset", description=(__doc__ or "").split("\n")[0]
+        prog="python -m sensorfuse.fusion.training.dataset", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rig", default="synthetic", help="a shipped rig with a simulated world")

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sensorfuse.fusion.losses import Targets, make_targets
 from sensorfuse.fusion.sound import AZIMUTHS, BANDS
+from sensorfuse.fusion.training.losses import Targets, make_targets
 from sensorfuse.messages import MODALITIES, SOUND_CLASSES, Detections, Modality, SoundEvent
 
 DENSE = ("camera", "lidar", "radar", "imu", "audio", "present", "warp", "motion")

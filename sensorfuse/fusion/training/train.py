@@ -1,6 +1,6 @@
 """Train encoders and fusion networks on the synthetic rig.
 
-    python -m sensorfuse.fusion.train --strategy hybrid --strategy cross_modal_attention --data DATA --out RUN
+    python -m sensorfuse.fusion.training.train --strategy hybrid --strategy cross_modal_attention --data DATA --out RUN
 
 Strategies named together share encoders and are trained together, taking turns. `--encoders encoders.safetensors`
 freezes shipped ones, so that a new strategy can be added beside the others. Every example is trained with modality
@@ -27,11 +27,11 @@ from torch import Tensor, nn
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.encoders import ENCODERS, FEATURES
-from sensorfuse.fusion.examples import Batch, Examples, draw_dropout
 from sensorfuse.fusion.grid import GRID, BevGrid
-from sensorfuse.fusion.losses import total_loss
 from sensorfuse.fusion.model import SPATIAL, FusionNetwork
 from sensorfuse.fusion.strategies import find_strategy
+from sensorfuse.fusion.training.examples import Batch, Examples, draw_dropout
+from sensorfuse.fusion.training.losses import total_loss
 from sensorfuse.messages import MODALITIES
 
 
@@ -241,12 +241,12 @@ def load_encoders(model: Trainee, path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; see the module's text."""
-    from sensorfuse.fusion.dataset import read_index
-    from sensorfuse.fusion.publish import publish
+    from sensorfuse.fusion.training.dataset import read_index
+    from sensorfuse.fusion.training.publish import publish
 
     fields = TrainConfig.model_fields
     parser = argparse.ArgumentParser(
-        prog="python -m sensorfuse.fusion.train", description=(__doc__ or "").split("\n")[0]
+        prog="python -m sensorfuse.fusion.training.train", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--strategy", action="append", dest="strategies", help="may be repeated")
     parser.add_argument("--dropout", nargs=5, type=float, metavar="RATE", help="camera lidar radar imu audio")
@@ -272,7 +272,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{len(training)} ticks to train on, {len(held_out)} held out", file=sys.stderr)
         model, record = train(config, training, held_out)
         command = shlex.join(
-            ["python", "-m", "sensorfuse.fusion.train", *(arguments if arguments is not None else sys.argv[1:])]
+            [
+                "python",
+                "-m",
+                "sensorfuse.fusion.training.train",
+                *(arguments if arguments is not None else sys.argv[1:]),
+            ]
         )
         publish(model, config, index, record | {"command": command}, held_out)
     except SensorfuseError as error:

@@ -8,8 +8,8 @@ torch = pytest.importorskip("torch")
 from test_examples import write_shard  # noqa: E402
 
 from sensorfuse.errors import SensorfuseError  # noqa: E402
-from sensorfuse.fusion.examples import Examples  # noqa: E402
-from sensorfuse.fusion.train import TrainConfig, Trainee, batch_loss, load_encoders, train  # noqa: E402
+from sensorfuse.fusion.training.examples import Examples  # noqa: E402
+from sensorfuse.fusion.training.train import TrainConfig, Trainee, batch_loss, load_encoders, train  # noqa: E402
 from sensorfuse.rig import Rig  # noqa: E402
 
 

@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch")
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from sensorfuse.fusion.canonical import find_canonical_axes  # noqa: E402
-from sensorfuse.fusion.coordinate import (  # noqa: E402
+from sensorfuse.fusion.training.canonical import find_canonical_axes  # noqa: E402
+from sensorfuse.fusion.training.coordinate import (  # noqa: E402
     ContrastiveLoss,
     Tower,
     contrast,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.fusion.canonical import find_canonical_axes
+from sensorfuse.fusion.training.canonical import find_canonical_axes
 
 PLANTED = np.array([0.9, 0.6, 0.3, 0.0, 0.0])
 

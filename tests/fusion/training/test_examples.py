@@ -7,9 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from sensorfuse.fusion.examples import Examples, draw_dropout  # noqa: E402
 from sensorfuse.fusion.lift import lift_grid  # noqa: E402
 from sensorfuse.fusion.sound import BANDS, SOUND_FEATURES, azimuth_bins  # noqa: E402
+from sensorfuse.fusion.training.examples import Examples, draw_dropout  # noqa: E402
 from sensorfuse.messages import CLASSES, SOUND_CLASSES  # noqa: E402
 from sensorfuse.rig import Rig  # noqa: E402
 
@@ -93,7 +93,7 @@ def test_mirrored_inputs_are_the_mirrored_world(examples: Examples) -> None:
 
 
 def test_warp_and_mirror_commute(examples: Examples) -> None:
-    from sensorfuse.fusion.train import warp_features
+    from sensorfuse.fusion.training.train import warp_features
 
     plain, mirrored = batch_of(examples, False), batch_of(examples, True)
     maps = torch.rand(4, 2, 64, 64)

@@ -1,0 +1,1 @@
+"""How good a strategy is: accuracy on unseen worlds."""
