@@ -13,14 +13,23 @@ from operator import itemgetter
 from typing import Any
 
 import zmq
-from sensorfuse.nodes.process import Process, parser, receive, run
+from sensorfuse.nodes.process import Process, parser, run
 
 from sensorfuse.align.aligner import Aligner
 from sensorfuse.endpoints import SLOTS
 from sensorfuse.fusion.warm_up import typical_sample
 from sensorfuse.messages import Tick
 from sensorfuse.rig import Rig
-from sensorfuse.wire import Envelope, WireError, decode_data, decode_meta, decode_record, encode_record, envelope_of
+from sensorfuse.wire import (
+    Envelope,
+    WireError,
+    decode_data,
+    decode_meta,
+    decode_record,
+    encode_record,
+    envelope_of,
+    receive,
+)
 
 MAX_POLL_MS = 20
 DRAIN_MS = 200

@@ -10,7 +10,7 @@ import argparse
 from typing import Any
 
 import zmq
-from sensorfuse.nodes.process import Process, parser, receive, run
+from sensorfuse.nodes.process import Process, parser, run
 
 from sensorfuse.endpoints import SLOTS
 from sensorfuse.fusion.runner import FrameTiming, FusionRunner
@@ -19,7 +19,7 @@ from sensorfuse.fusion.warm_up import warm_up
 from sensorfuse.messages import FusedFrame, Tick
 from sensorfuse.track.tracker import ObjectTracker
 from sensorfuse.track.tracker_config import TrackerConfig
-from sensorfuse.wire import WireError, decode_data, decode_record, encode_record
+from sensorfuse.wire import WireError, decode_data, decode_record, encode_record, receive
 
 MAX_POLL_MS = 20
 DRAIN_MS = 200

@@ -125,6 +125,7 @@ def _record(plan: RunPlan, outcome: Outcome, first: FusedFrame | None, command: 
         timings_ms=outcome.collector.timings_ms,
         events=outcome.events,
         rejected=outcome.rejected,
+        exchanges=outcome.exchanges,
         frames_path=outcome.log_paths[0] if outcome.log_paths else plan.out / "fused.mcap",
     )
 

@@ -13,13 +13,13 @@ import time
 from typing import Any
 
 import zmq
-from sensorfuse.nodes.process import Process, parser, receive, run
+from sensorfuse.nodes.process import Process, parser, run
 
 from sensorfuse.endpoints import SLOTS, bind, make_socket
 from sensorfuse.log import open_log
 from sensorfuse.messages import Sample
 from sensorfuse.rig import Rig
-from sensorfuse.wire import Envelope, WireError, decode_record, encode_data, encode_record, envelope_of
+from sensorfuse.wire import Envelope, WireError, decode_record, encode_data, encode_record, envelope_of, receive
 
 MIN_WINDOW_NS = 1_000_000_000
 

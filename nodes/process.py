@@ -153,15 +153,6 @@ def subscribe(
     return socket
 
 
-def receive(socket: zmq.Socket[bytes]) -> list[Any] | None:
-    """One multipart message as buffers, or None when none waits."""
-    try:
-        frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
-    except zmq.Again:
-        return None
-    return [frame.buffer for frame in frames]
-
-
 class Process:
     """The frame around a process's loop: arguments parsed, signals taken, supervisor answered.
 

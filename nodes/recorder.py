@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import zmq
-from sensorfuse.nodes.process import Process, parser, receive, run
+from sensorfuse.nodes.process import Process, parser, run
 
 from sensorfuse.endpoints import SLOTS
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.log import LogWriter
 from sensorfuse.messages import FusedFrame
-from sensorfuse.wire import WireError, decode_data, decode_record
+from sensorfuse.wire import WireError, decode_data, decode_record, receive
 
 MAX_POLL_MS = 50
 DRAIN_MS = 300

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import zmq
-from sensorfuse.nodes.process import Process, Publisher, parser, receive, run
+from sensorfuse.nodes.process import Process, Publisher, parser, run
 from sensorfuse.nodes.simulation import SimulatedDevice
 
 from sensorfuse.align.signature import SignatureExtractor, is_asked_for_motion
@@ -21,7 +21,7 @@ from sensorfuse.messages import Modality, Sample, sample_problem
 from sensorfuse.rig import Rig
 from sensorfuse.sim import SimulatedRig
 from sensorfuse.sim.simulated_rig import Delivery
-from sensorfuse.wire import Envelope, WireError, decode_data, encode_data, encode_meta, envelope_of
+from sensorfuse.wire import Envelope, WireError, decode_data, encode_data, encode_meta, envelope_of, receive
 
 IDLE_POLL_MS = 20
 MAX_WAIT_S = 0.05

@@ -20,7 +20,7 @@ from typing import Any
 
 import zmq
 from sensorfuse.nodes.nursery import ChildHandle, Nursery
-from sensorfuse.nodes.process import receive, subscribe
+from sensorfuse.nodes.process import subscribe
 
 from sensorfuse.clock import RunClock, boot_id, epoch_offset_ns
 from sensorfuse.collector import Collector
@@ -30,7 +30,7 @@ from sensorfuse.messages import FusedFrame, Tick
 from sensorfuse.processes import Mode, ProcessSpec, process_table
 from sensorfuse.report.record import Event
 from sensorfuse.rig import Rig
-from sensorfuse.wire import WireError, decode_record, pack, unpack
+from sensorfuse.wire import WireError, decode_record, pack, receive, unpack
 
 POLL_MS = 10
 START_TIMEOUT_S = 120.0

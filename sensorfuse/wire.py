@@ -2,7 +2,8 @@
 
 Two topics per stream: `<stream>/meta` (header and motion signature) and `<stream>/data` (header and arrays as raw
 frames, without copies). Headers are versioned, bounded in size and schema-checked before anything is allocated;
-nothing is unpickled. A message that breaks the schema raises `WireError`; the receiver counts it and goes on.
+nothing is unpickled. A dataclass travels as the list of its fields' values, in their order; a change of its fields is
+another version. A message that breaks the schema raises `WireError`; the receiver counts it and goes on.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import operator
 import struct
 import types
 import typing
@@ -18,11 +20,12 @@ from typing import Any, TypeVar
 
 import msgpack
 import numpy as np
+import zmq
 from numpy.typing import NDArray
 
 from sensorfuse.messages import MODALITIES, Sample, sample_duration_ns
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 MAX_HEADER_BYTES = 1 << 16
 MAX_RECORD_BYTES = 1 << 22  # ticks and fused frames
 MAX_ARRAYS = 16
@@ -64,6 +67,19 @@ class Envelope:
     end: bool = False  # the stream ends here; no payload
 
 
+def receive(socket: zmq.Socket[bytes]) -> list[Any] | None:
+    """One multipart message as buffers, which are not copied; None when none waits."""
+    try:
+        frame = socket.recv(zmq.NOBLOCK, copy=False)
+    except zmq.Again:
+        return None
+    frames = [frame.buffer]
+    while frame.more:
+        frame = socket.recv(copy=False)
+        frames.append(frame.buffer)
+    return frames
+
+
 # ---- values in headers
 # ---------------------------------------------------------------------------------------------------
 
@@ -77,8 +93,15 @@ def _pack_default(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return _values_of(type(value))(value)
     raise WireError(f"a {type(value).__name__} does not travel")
+
+
+@functools.cache
+def _values_of(kind: type) -> Callable[[Any], list[Any]]:
+    """What gives the values of a dataclass's fields, in their order."""
+    values = operator.attrgetter(*(f.name for f in dataclasses.fields(kind)))
+    return lambda record: list(values(record))
 
 
 def _check_array(dtype: Any, shape: Any, nbytes: int) -> tuple[np.dtype[Any], tuple[int, ...]]:
@@ -219,24 +242,23 @@ def _optional_check(item: _Check) -> _Check:
 
 
 def _dataclass_check(kind: type) -> _Check:
-    # a value of just the type that a plain field wants needs no check of its own
-    fields = [(n, h if isinstance(h, type) else None, _check_of(h)) for n, h in typing.get_type_hints(kind).items()]
-    names = {name for name, _, _ in fields}
+    hints = typing.get_type_hints(kind)
+    names, checks = tuple(hints), [_check_of(hint) for hint in hints.values()]
+    outer = tuple(typing.get_origin(hint) or hint for hint in hints.values())
+    numbers = range(len(names))
+    containers = [i for i in numbers if hints[names[i]] not in (str, int, float, bool)]  # whose type does not tell all
 
     def check(value: Any) -> Any:
-        if type(value) is not dict:
-            raise _Misfit(f"expected a map, got {type(value).__name__}")
-        if value.keys() != names:
-            raise _Misfit(f"unknown or missing fields: {', '.join(sorted(map(str, value.keys() ^ names))[:5])}")
-        arguments = value.copy()
-        for name, plain, field in fields:
-            item = value[name]
-            if type(item) is not plain:
-                try:
-                    arguments[name] = field(item)
-                except _Misfit as fault:
-                    raise fault.within(f".{name}") from None
-        return kind(**arguments)
+        if type(value) is not list or len(value) != len(names):
+            got = f"{len(value)} values" if type(value) is list else type(value).__name__
+            raise _Misfit(f"expected the {len(names)} fields {', '.join(names)}, got {got}")
+        items = value.copy()
+        for i in containers if tuple(map(type, items)) == outer else numbers:
+            try:
+                items[i] = checks[i](items[i])
+            except _Misfit as fault:
+                raise fault.within(f".{names[i]}") from None
+        return kind(*items)
 
     return check
 
@@ -271,7 +293,7 @@ def _check_of(kind: Any) -> _Check:
 
 
 def build(cls: type[_T], value: Any) -> _T:
-    """Rebuild a dataclass from its map, checking every field's type.
+    """Rebuild a dataclass from its fields' values, checking every one's type.
 
     Raises:
         WireError: a field is missing, unknown or of the wrong type.

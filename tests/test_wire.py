@@ -7,6 +7,7 @@ import dataclasses
 import msgpack
 import numpy as np
 import pytest
+import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +23,10 @@ from sensorfuse.wire import (
     encode_meta,
     encode_record,
     envelope_of,
+    receive,
 )
+
+MODALITY, SEQ, META = ([f.name for f in dataclasses.fields(Envelope)].index(n) for n in ("modality", "seq", "meta"))
 
 
 def lidar_sample() -> Sample:
@@ -121,11 +125,14 @@ def test_fused_frame_and_tick_round_trip() -> None:
     ("change", "words"),
     [
         (lambda h: h.update(v=99), "wire version 99"),
-        (lambda h: h["body"].update(seq="1"), "seq"),
-        (lambda h: h["body"].update(seq=-1), "negative"),
-        (lambda h: h["body"].update(modality="sonar"), "sonar"),
-        (lambda h: h["body"].pop("stream"), "stream"),
-        (lambda h: h["body"].update(extra=1), "extra"),
+        (lambda h: h["body"].__setitem__(SEQ, "1"), "Envelope.seq: expected int, got str"),
+        (lambda h: h["body"].__setitem__(SEQ, -1), "negative"),
+        (lambda h: h["body"].__setitem__(MODALITY, "sonar"), "sonar"),
+        (lambda h: h["body"].__setitem__(META, []), "Envelope.meta: expected a map, got list"),
+        (lambda h: h["body"].__setitem__(META, {1: "x"}), "Envelope.meta.1: expected str, got int"),
+        (lambda h: h["body"].pop(), "the 16 fields stream, .* got 15 values"),
+        (lambda h: h["body"].append(1), "the 16 fields stream, .* got 17 values"),
+        (lambda h: h.update(body={}), "the 16 fields stream, .* got dict"),
         (lambda h: h["arrays"][0].__setitem__(1, "|O"), "dtype"),
         (lambda h: h["arrays"][0].__setitem__(2, [1 << 30, 1 << 30]), "needs"),
         (lambda h: h["arrays"][0].__setitem__(2, [-1, 3]), "shape"),
@@ -150,6 +157,17 @@ def test_oversized_header_is_refused_on_both_sides() -> None:
         encode_data(envelope_of(sample, 1, 2), sample.arrays)
     with pytest.raises(WireError, match="exceeds"):
         decode_meta([b"lidar/meta", b"x" * (MAX_HEADER_BYTES + 1)])
+
+
+def test_messages_are_received_whole_one_by_one_until_none_waits() -> None:
+    with zmq.Context() as context, context.socket(zmq.PAIR) as sender, context.socket(zmq.PAIR) as receiver:
+        sender.bind("inproc://parts")
+        receiver.connect("inproc://parts")
+        sent = [[b"one"], [b"a/meta", b"header"], [b"a/data", b"header", b"", b"x" * 100_000]]
+        for frames in sent:
+            sender.send_multipart(frames)
+        assert [as_bytes(receive(receiver) or []) for _ in sent] == sent
+        assert receive(receiver) is None
 
 
 @given(st.lists(st.binary(max_size=200), min_size=0, max_size=5))

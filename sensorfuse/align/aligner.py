@@ -11,6 +11,7 @@ follows from the messages and their times, not from when it was polled.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Any
 
@@ -56,7 +57,9 @@ class Aligner:
         self._gyro_bias = {n: GyroBias() for n in rig.streams() if rig.sensors[n].modality == "imu"}
         self.offsets = UncertainOffsets(rig, self._streams)
         self._last_t_ns: int | None = None
-        self._unsettled = 0  # how many streams the next tick is waiting for
+        self._waited: StreamBuffer | None = None  # whom the next tick waits for
+        self._slowest_first = sorted(self._fused.values(), key=lambda s: -s.nominal_ns)
+        self._unsettled = iter(self._slowest_first)  # those after it are still to be looked at
         self._ready: list[Tick] = []  # decided while a later message was taken in, for the next poll
         self._open()
 
@@ -69,12 +72,14 @@ class Aligner:
         """
         if now_ns > self._due_ns and envelope.recv_ns > self._due_ns:
             self._run(min(now_ns, envelope.recv_ns) - 1, now_ns)
-        self.offsets.work()
+        if self.offsets.due:
+            self.offsets.work()
         stream = self._streams[envelope.stream]
         stream.heard_ns = now_ns
         if envelope.end:
             stream.ended = True
-            self._note_settled(stream, envelope, now_ns)
+            if stream is self._waited:
+                self._note_waited(stream, envelope, now_ns)
             return
         boot, seq = envelope.boot, envelope.seq
         if not stream.sequence.is_new(boot, seq):
@@ -95,31 +100,21 @@ class Aligner:
         if stream.time.restarted:
             stream.time.restarted = False
             self._flush_stream(stream)
-        if not stream.fused:
+        if stream.fused:
+            at = stream.hold(boot, seq, event, envelope.duration_ns, now_ns)
+            if at is None:
+                self._closed.append((stream.name, boot, seq, "late"))
+                return
+            if len(stream.entries) > MAX_BUFFERED:
+                self._drop(stream, 1, "queue_full")
+            if stream.followed and self.schedule.offer(at, now_ns):
+                self._open(now_ns, envelope.recv_ns)
+            if stream.reach_ns >= stream.wanted_ns:
+                self._note_waited(stream, envelope, now_ns)
+        else:
             self._closed.append((stream.name, boot, seq, "no_tick"))
-        elif not self._buffer(stream, envelope, event, now_ns):
-            return
         if arrays or envelope.signature:
             self._feed_ego(stream, envelope, event, arrays)
-
-    def _buffer(self, stream: StreamBuffer, envelope: Envelope, event_ns: int, now_ns: int) -> bool:
-        """Hold a sample for its tick; False when it comes too late for any."""
-        duration = envelope.duration_ns
-        at = event_ns if stream.windowed else event_ns + duration // 2
-        if at <= stream.floor_ns:
-            self._closed.append((stream.name, envelope.boot, envelope.seq, "late"))
-            return False
-        if at <= stream.newest_ns:
-            at = stream.free_instant(at)
-        stream.boot = envelope.boot
-        stream.insert(Entry(at, envelope.boot, envelope.seq, event_ns, stream.time.stamp_ns, duration), now_ns)
-        if len(stream.entries) > MAX_BUFFERED:
-            self._drop(stream, 1, "queue_full")
-        if stream.followed and self.schedule.offer(at, now_ns):
-            self._open(now_ns, envelope.recv_ns)
-        if stream.awaited and stream.reach_ns >= stream.wanted_ns:
-            self._note_settled(stream, envelope, now_ns)
-        return True
 
     def _reject(self, stream: StreamBuffer, boot: int, seq: int, reason: LedgerReason, now_ns: int) -> None:
         self._closed.append((stream.name, boot, seq, reason))
@@ -127,13 +122,13 @@ class Aligner:
             stream.suspect_ns = now_ns
             self.alerts.append(f"{stream.name}: disabled for a second, too many of its messages are {reason}")
 
-    def _note_settled(self, stream: StreamBuffer, envelope: Envelope, now_ns: int) -> None:
-        """A message of an awaited stream that may settle it, or bring its being given up nearer."""
-        if stream.awaited and stream.settled(self._anchor.t_ns):
-            stream.awaited = False
-            self._unsettled -= 1
+    def _note_waited(self, stream: StreamBuffer, envelope: Envelope, now_ns: int) -> None:
+        """A message of the stream that is waited for: it may settle it, or bring its being given up nearer."""
+        if stream.settled(self._anchor.t_ns):
             self._settled_ns, self._trigger_ns = now_ns, envelope.recv_ns
-        self._due_ns, _, _ = self._decision()
+            self._wait()
+        else:
+            self._wait_for(stream)
 
     def _feed_ego(
         self, stream: StreamBuffer, envelope: Envelope, event_ns: int, arrays: dict[str, NDArray[Any]] | None
@@ -223,29 +218,46 @@ class Aligner:
         """Turn to the next anchor, which became known at `now_ns`: who is still awaited for it, and when it is due."""
         self._anchor = self.schedule.anchor()
         self._settled_ns, self._trigger_ns = now_ns, recv_ns
-        self._unsettled = 0
-        for stream in self._fused.values():
-            self._unsettled += stream.await_at(self._anchor.t_ns)
-        self._due_ns, _, _ = self._decision()
+        self._unsettled = iter(self._slowest_first)
+        self._wait()
 
-    def _decision(self) -> tuple[int, bool, int]:
-        """When the next tick goes out if nothing more comes, whether for its deadline, and since when it could have.
+    def _wait(self) -> None:
+        """Turn to the next stream that is not settled, if there is any: one after the other is waited for."""
+        t_ns = self._anchor.t_ns
+        for stream in self._unsettled:
+            if not stream.settled(t_ns):
+                return self._wait_for(stream)
+        return self._wait_for(None)
 
-        Messages of awaited streams only ever put it off, but for those that `_note_settled` hears of.
-        """
+    def _wait_for(self, stream: StreamBuffer | None) -> None:
+        """No tick goes out before this stream is settled or given up: messages of others only ever put that off."""
+        if self._waited is not None:
+            self._waited.wanted_ns = FAR_NS
+        self._waited = stream
         t, opens, deadline = self._anchor
-        due = max(opens, self._settled_ns)
-        if not self._unsettled:
-            return due, False, max(t, self._trigger_ns)
-        silent = 1 + max(s.given_up_ns(t) for s in self._fused.values() if s.awaited)
+        self._due_ns = max(opens, self._settled_ns)
+        if stream is not None:
+            stream.want(t)
+            self._due_ns = max(self._due_ns, min(deadline, stream.given_up_ns(t) + 1))
+
+    def _decide(self) -> tuple[bool, int]:
+        """Look at all streams: whether the next tick goes out for its deadline, and since when it could have."""
+        t, _, deadline = self._anchor
+        silent = -FAR_NS
+        self._wait_for(None)
+        for stream in self._slowest_first:
+            if not stream.settled(t) and stream.given_up_ns(t) >= silent:
+                silent = stream.given_up_ns(t) + 1
+                self._wait_for(stream)
+        self._unsettled = iter(self._slowest_first)
         if silent >= deadline:
-            return max(deadline, opens), True, deadline
-        return (silent, False, silent) if silent > due else (due, False, max(t, self._trigger_ns))
+            return True, deadline
+        return False, silent if silent == self._due_ns else max(t, self._trigger_ns)
 
     def _run(self, until_ns: int, now_ns: int) -> None:
         """Send out what is due up to `until_ns`."""
         while self._due_ns <= until_ns:
-            self._due_ns, late, trigger = self._decision()
+            late, trigger = self._decide()
             if self._due_ns <= until_ns:
                 self._emit(self._due_ns, now_ns, late, min(trigger, now_ns))
 
@@ -262,8 +274,9 @@ class Aligner:
             tick = Tick(self.next_tick, t_ns, now_ns, deadline_hit, streams, pose, twist, sigma, closed, trigger_ns)
             tick.pose_covariance = self._ego.pose_covariance()
             tick.motion_ns, tick.motion = self._ego.recent_motion(t_ns)
-            pace = float(np.linalg.norm(twist[:3]) + np.linalg.norm(twist[3:]) * BOUND_RANGE_M)  # of what is seen there
-            pace = pace if np.isfinite(sigma).all() else float("inf")
+            pace = math.inf  # of what is seen there
+            if np.isfinite(sigma).all():
+                pace = math.hypot(*twist[:3]) + math.hypot(*twist[3:]) * BOUND_RANGE_M
             for s in streams:
                 s.bound_m = pace * s.bound_ns / 1e9 if s.bound_ns else 0.0
             self._ready.append(tick)
@@ -280,23 +293,18 @@ class Aligner:
         return bool(stream.window(t_ns)) if stream.windowed else stream.nearest(t_ns, self.period_ns) is not None
 
     def _choose(self, stream: StreamBuffer, t_ns: int, decided_ns: int) -> StreamTick:
-        out = StreamTick(stream.name, stream.config.modality, "ok", stream.boot)
+        name, modality = stream.name, stream.config.modality
         chosen = self._window(stream, t_ns) if stream.windowed else self._nearest(stream, t_ns)
         if not chosen:
-            out.status = stream.why_absent(decided_ns)
             if stream.consumed_ns is None:
-                stream.floor_ns = t_ns - stream.config.max_age_ns - 1
-            return out
-        last = chosen[-1]
-        out.boot = last.boot
-        out.seqs = [e.seq for e in chosen if e.boot == last.boot]
-        out.dt_ns = last.event_ns - t_ns
-        out.sigma_ns, out.offset_ns = stream.time.sigma_ns(last.stamp_ns), last.event_ns - last.stamp_ns
-        out.bound_ns = stream.time.bound_ns(last.stamp_ns)
-        out.method = "window" if stream.windowed else "nearest"
-        stream.consumed_ns = stream.floor_ns = last.at_ns
+                stream.floor_ns = t_ns - stream.max_age_ns - 1
+            return StreamTick(name, modality, stream.why_absent(decided_ns), stream.boot)
+        at, boot, _, event, stamp = chosen[-1]
+        stream.consumed_ns = stream.floor_ns = at
         stream.lateness.review(stream.received)
-        return out
+        sigma, bound = stream.time.sigma_and_bound_ns(stamp)
+        method, seqs = "window" if stream.windowed else "nearest", [entry[2] for entry in chosen]
+        return StreamTick(name, modality, "ok", boot, seqs, event - t_ns, sigma, event - stamp, method, bound)
 
     def _nearest(self, stream: StreamBuffer, t_ns: int) -> list[Entry]:
         """The sample nearest to `t`; all older ones can never be chosen again and are closed."""
@@ -310,12 +318,11 @@ class Aligner:
 
     def _window(self, stream: StreamBuffer, t_ns: int) -> list[Entry]:
         """All samples that begin before `t` and were not taken by an earlier tick; of the newest incarnation alone."""
-        self._drop(stream, min(stream.expired(t_ns), stream.window(t_ns)), "no_tick")
+        self._drop(stream, stream.expired(t_ns), "no_tick")
         taken = stream.pull(stream.window(t_ns))
-        for entry in taken:
-            if entry.boot != taken[-1].boot:
-                self._closed.append((stream.name, entry.boot, entry.seq, "superseded"))
-        return taken
+        older = [e for e in taken if e[1] != taken[-1][1]]
+        self._close_all(stream, older, "superseded")
+        return [e for e in taken if e not in older] if older else taken
 
     def _drop(self, stream: StreamBuffer, count: int, reason: LedgerReason) -> None:
         """The `count` oldest samples leave the buffer. What the last tick chose is closed by the fusion process, which
@@ -327,9 +334,9 @@ class Aligner:
     def _flush_stream(self, stream: StreamBuffer) -> None:
         self._close_all(stream, stream.clear(), "no_tick")
         if self._last_t_ns is not None:
-            stream.floor_ns = self._last_t_ns - stream.config.max_age_ns - 1
+            stream.floor_ns = self._last_t_ns - stream.max_age_ns - 1
 
     def _close_all(self, stream: StreamBuffer, entries: list[Entry], reason: LedgerReason) -> None:
         for entry in entries:
             if entry is not stream.chosen:
-                self._closed.append((stream.name, entry.boot, entry.seq, reason))
+                self._closed.append((stream.name, entry[1], entry[2], reason))

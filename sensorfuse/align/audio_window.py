@@ -21,6 +21,8 @@ MIN_FIT_S = 1.0  # of blocks, before the rate is anything but the nominal one
 OUTLIER = 4.0  # deviations off the line, and a block's stamp does not count
 TAPS = 32
 MAX_DRIFT = 1e-3  # no sound card is further off than this
+FIT_STAMPS = 600  # of short blocks, not every stamp goes into the line
+FIT_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class AudioWindow:
     start_ns: int
     rate_hz: float
     missing: float
+
+    @property
+    def middle_ns(self) -> int:
+        return self.start_ns + round(len(self.pcm) * 5e8 / self.rate_hz)
 
 
 @dataclass(frozen=True)
@@ -52,11 +58,17 @@ class AudioRing:
         self._stamps: deque[tuple[int, int]] = deque()  # first sample, event_ns
         self._next = 0  # number of the sample after the newest
         self._at: tuple[float, int] = (0.0, 0)  # a sample, and when it was taken, on the line
+        self._fitted = 0  # the newest sample that the line knows of
 
     @property
     def skew(self) -> float:
         """How much faster than nominal the samples come: 1e-6 is 1 ppm."""
         return self.rate_hz / self.nominal_hz - 1.0
+
+    @property
+    def end_ns(self) -> int:
+        """When the sample after the newest is taken (reference clock); 0 before the first block."""
+        return self.time_ns(self._next)
 
     def push(self, event_ns: int, pcm: NDArray[np.float32]) -> None:
         """A block (N, C) whose first sample was taken at `event_ns` (reference clock). A hole before it is silence; one
@@ -69,15 +81,20 @@ class AudioRing:
             if ahead < -0.5 * len(pcm) or ahead > self.keep_s * self.rate_hz or self._other_shape(pcm):
                 self._restart()
             elif ahead > 0.5 * len(pcm):
-                self._next += round(ahead / len(pcm)) * len(pcm)  # lost blocks are as long as this one
+                lost = round(ahead / len(pcm)) * len(pcm)  # whole blocks like this one, unless the device stood still
+                self._next += lost if abs(ahead - lost) < 0.25 * len(pcm) else round(ahead)
         self._blocks.append(_Block(self._next, pcm))
-        self._stamps.append((self._next, event_ns))
+        if not self._stamps or (self._next - self._stamps[-1][0]) * FIT_STAMPS >= self.fit_s * self.nominal_hz:
+            self._stamps.append((self._next, event_ns))
         self._next += len(pcm)
         while self._next - self._blocks[0].first > self.keep_s * self.nominal_hz + len(pcm):
             self._blocks.popleft()
-        while self._next - self._stamps[0][0] > self.fit_s * self.nominal_hz:
+        while len(self._stamps) > 1 and self._next - self._stamps[0][0] > self.fit_s * self.nominal_hz:
             self._stamps.popleft()
-        self._fit()
+        span = self._next - self._stamps[0][0]
+        if self._next - self._fitted >= FIT_EVERY_S * self.nominal_hz or span <= 2 * MIN_FIT_S * self.nominal_hz:
+            self._fit()
+            self._fitted = self._next
 
     def _other_shape(self, pcm: NDArray[np.float32]) -> bool:
         return self._blocks[-1].pcm.shape[1] != pcm.shape[1]
@@ -85,7 +102,7 @@ class AudioRing:
     def _restart(self) -> None:
         self._blocks.clear()
         self._stamps.clear()
-        self._next, self.rate_hz = 0, self.nominal_hz
+        self._next, self._fitted, self.rate_hz = 0, 0, self.nominal_hz
 
     def _fit(self) -> None:
         first, stamp = np.array(self._stamps, dtype=np.int64).T
@@ -120,11 +137,8 @@ class AudioRing:
         first = int(np.floor(at[0])) - TAPS // 2 + 1
         pcm, here = self._samples(first, int(np.floor(at[-1])) + TAPS // 2 + 1 - first, channels)
         whole = np.floor(at).astype(np.int64)
-        away = np.arange(TAPS) - (TAPS // 2 - 1) - (at - whole)[:, None]  # (N, TAPS)
-        weight = np.sinc(away) * np.cos(np.pi * away / (TAPS + 2)) ** 2
-        weight /= weight.sum(axis=1, keepdims=True)
-        index = (whole - first)[:, None] + np.arange(TAPS) - (TAPS // 2 - 1)
-        out = np.einsum("nt,ntc->nc", weight, pcm[index]).astype(np.float32)
+        around = np.lib.stride_tricks.sliding_window_view(pcm, TAPS, axis=0)[whole - first - (TAPS // 2 - 1)]
+        out = np.matmul(around, _sinc_weights(at - whole)[:, :, None])[..., 0]  # (N, C, TAPS) by (N, TAPS, 1)
         return AudioWindow(out, t_ns - half_ns, self.nominal_hz, 1.0 - float(here[whole - first].mean()))
 
     def _samples(self, first: int, count: int, channels: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -136,3 +150,18 @@ class AudioRing:
                 out[low - first : high - first] = block.pcm[low - block.first : high - block.first]
                 here[low - first : high - first] = True
         return out, here
+
+
+def _sinc_weights(between: Array) -> NDArray[np.float32]:
+    """Weights (N, TAPS) of the samples around places that lie `between` (N,), 0 to 1, the two in the middle.
+
+    sin(pi (k - x)) is sin(pi x) but for its sign, the same for all k: the sum that the weights are divided by has it
+    too. The window's cosine is split in the same way.
+    """
+    k = np.arange(TAPS, dtype=np.float32) - (TAPS // 2 - 1)
+    x = np.clip(between, 1e-6, 1 - 1e-6).astype(np.float32)[:, None]
+    turn = np.float32(2 * np.pi / (TAPS + 2))
+    parts = np.stack([np.ones_like(k), np.cos(turn * k), np.sin(turn * k)])
+    window = np.hstack([np.ones_like(x), np.cos(turn * x), np.sin(turn * x)]) @ parts
+    weight: NDArray[np.float32] = window * (1 - 2 * (k % 2)) / (k - x)
+    return weight / weight.sum(axis=1, keepdims=True)

@@ -11,12 +11,13 @@ The minimum delay itself cannot be seen from one side: the line is the clock plu
 
 from __future__ import annotations
 
+import bisect
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sensorfuse.align.hull import lower_hull
+from sensorfuse.align.hull import extend_hull, lower_hull
 
 BLOCK_NS = 1_000_000_000
 WINDOW_BLOCKS = 60
@@ -58,6 +59,7 @@ class ClockModel:
     __slots__ = (
         "_begun",
         "_blocks",
+        "_closed_hull",
         "_first_ns",
         "_odd",
         "_sigma_ns",
@@ -79,6 +81,7 @@ class ClockModel:
         self.at_ns = 0
         self.over_ns = 0.0
         self._blocks: deque[tuple[int, int]] = deque(maxlen=WINDOW_BLOCKS)  # (stamp, offset) of each block's least
+        self._closed_hull: list[tuple[int, int]] = []  # of all blocks but the newest
         self.block_end_ns = 0
         self.block_least_ns = 0  # the newest block's least offset, base and all
         self._first_ns = 0
@@ -135,6 +138,7 @@ class ClockModel:
         self.base_ns = self.block_least_ns = offset
         self._blocks.clear()
         self._blocks.append((stamp_ns, 0))
+        self._closed_hull.clear()
         self.block_end_ns = stamp_ns + BLOCK_NS
         self._first_ns = self.last_ns = self.at_ns = stamp_ns
         self.over_ns, self.skew = 0.0, skew
@@ -157,45 +161,45 @@ class ClockModel:
         return False
 
     def _take(self, stamp_ns: int, offset: int) -> None:
-        last = self._blocks[-1]
+        blocks = self._blocks
         if stamp_ns >= self.block_end_ns:
             self.block_end_ns = stamp_ns - (stamp_ns - self.block_end_ns) % BLOCK_NS + BLOCK_NS
-            self._blocks.append((stamp_ns, offset))
-        elif offset < last[1] and (len(self._blocks) < 2 or stamp_ns > self._blocks[-2][0]):
-            self._blocks[-1] = (stamp_ns, offset)
+            self._closed_hull = lower_hull(blocks)
+            self._fit(self._closed_hull)
+            blocks.append((stamp_ns, offset))
+        elif offset < blocks[-1][1] and (len(blocks) < 2 or stamp_ns > blocks[-2][0]):
+            blocks[-1] = (stamp_ns, offset)
         else:
             return
         self.block_least_ns = self.base_ns + offset
-        self._fit()
+        if offset < self.over_ns + self.skew * (stamp_ns - self.at_ns):
+            hull = self._closed_hull.copy()
+            extend_hull(hull, blocks[-1])
+            self._fit(hull)
 
-    def _fit(self) -> None:
+    def _fit(self, hull: list[tuple[int, int]]) -> None:
         """The hull's edge over the middle of the window gives the slope; a feasible support line of that slope, the
         offset.
         """
-        points = list(self._blocks)
-        first, last = points[0], points[-1]
-        hull = lower_hull(points)
-        skew = self.skew
-        if len(hull) >= 2:
-            middle = (first[0] + last[0]) / 2
-            i = next(k for k in range(1, len(hull)) if hull[k][0] >= middle)
+        first_ns, at_ns = hull[0][0], hull[-1][0]
+        span = at_ns - first_ns
+        if span:
+            i = bisect.bisect_left(hull, (first_ns + span / 2,))
             (x0, y0), (x1, y1) = hull[i - 1], hull[i]
             slope = min(max((y1 - y0) / (x1 - x0), -MAX_SKEW), MAX_SKEW)
-            span = last[0] - first[0]
-            change = min(1.0, span / SETTLED_NS) ** 2 * (slope - skew)
+            change = min(1.0, span / SETTLED_NS) ** 2 * (slope - self.skew)
             if span > STEADY_NS:
-                most = MAX_SKEW_RATE * (last[0] - self.at_ns) / 1e9
+                most = MAX_SKEW_RATE * (at_ns - self.at_ns) / 1e9
                 change = min(max(change, -most), most)
-            skew += change
-        support = min(hull, key=lambda p: p[1] - skew * (p[0] - last[0]))
-        self.at_ns = last[0]
-        self.over_ns, self.skew = support[1] - skew * (support[0] - last[0]), skew
-        recent = points[-1 - RECENT_BLOCKS : -1]
+            self.skew += change
+        skew = self.skew
+        self.at_ns, self.over_ns = at_ns, min([y - skew * (x - at_ns) for x, y in hull])
+        recent = list(self._blocks)[-1 - RECENT_BLOCKS : -1]
         if len(recent) >= 3:
-            over = [p[1] - self.over_ns - skew * (p[0] - last[0]) for p in recent]
-            mean = sum(over) / len(over)
-            spread = (sum((v - mean) ** 2 for v in over) / (len(over) - 1)) ** 0.5
-            self._sigma_ns = max(spread / len(over) ** 0.5, 1.0)
+            above = [y - self.over_ns - skew * (x - at_ns) for x, y in recent]
+            mean = sum(above) / len(above)
+            spread = (sum([(v - mean) ** 2 for v in above]) / (len(above) - 1)) ** 0.5
+            self._sigma_ns = max(spread / len(above) ** 0.5, 1.0)
 
 
 class Counter:

@@ -9,26 +9,27 @@ needs, not a localisation.
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
+from sensorfuse.align.dead_reckoning import DeadReckoning
 from sensorfuse.align.imu_history import ImuHistory, ImuMotion
-from sensorfuse.align.preintegration import DOUBT_RADPS, DOUBT_S, ImuNoise, Preintegrated
+from sensorfuse.align.preintegration import DOUBT_RADPS, ImuNoise, Preintegrated
 from sensorfuse.align.velocity_filter import (
     RATE_WALK_RADPS2,
-    UNSEEN_VELOCITY_MPS,
     UNSEEN_VELOCITY_S,
     VelocityFilter,
 )
-from sensorfuse.geometry import Transform, skew
 from sensorfuse.rig import ImuConfig
 
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]
 
 GYRO_SIGMA_RADPS = 0.01
-GYRO_NOISE, GYRO_BIAS_RADPS = 3e-4, 5e-4  # of the pose: white noise per sqrt(Hz), and what bias is left
-SAME_ERROR_S = 0.3  # for so long an error of the velocity keeps its direction, while it is measured
 STILL_MPS = 0.2
 MAX_SPEED_SIGMA_MPS = 1.0
 MAX_LATE_NS = 1_000_000_000  # a velocity older than this behind the newest is left out
@@ -36,6 +37,30 @@ CONSISTENT = 5
 MAX_WAITING = 64
 LAG_NS = 250_000_000  # without velocities, gravity is followed so far behind the newest force
 KNOT_NS, RECENT_NS = 10_000_000, 200_000_000
+RECENT = np.arange(-RECENT_NS, RECENT_NS + 1, KNOT_NS, dtype=np.int64)
+RECENT.setflags(write=False)
+
+
+class _Instant(NamedTuple):
+    """What is known of one time."""
+
+    known: VelocityFilter
+    twist: Array  # (6,), see `twist_at`
+    sigma: Array  # (6,)
+
+
+@njit(cache=True)
+def _twist(state, covariance, seen, rate, rate_sigma, lever):  # type: ignore[no-untyped-def]
+    """Twist (6,) of the base's origin and one sigma each; a velocity along an axis that nothing measured is 0 with
+    infinite sigma.
+    """
+    twist, sigma = np.empty(6), np.empty(6)
+    for i in range(3):
+        j, k = (i + 1) % 3, (i + 2) % 3
+        twist[i] = state[i] - (rate[j] * lever[k] - rate[k] * lever[j]) if seen[i] else 0.0
+        sigma[i] = math.sqrt(covariance[i, i]) if seen[i] else math.inf
+        twist[3 + i], sigma[3 + i] = rate[i], rate_sigma
+    return twist, sigma
 
 
 class EgoMotion:
@@ -47,13 +72,11 @@ class EgoMotion:
         self._lever = np.zeros(3)
         self._filter = VelocityFilter()  # of the IMU's place
         self._filter_ns: int | None = None
-        self._asked: tuple[int, VelocityFilter] | None = None  # the last answer, until anything new comes
+        self._asked: tuple[int, _Instant] | None = None  # the last answer, until anything new comes
         self._measured_ns: int | None = None  # newest velocity
         self._too_late = 0  # velocities in a row that were
         self._waiting: list[tuple[int, Array, Array]] = []  # velocities that are newer than the IMU's samples
-        self._pose, self._pose_covariance = Transform.identity(), np.zeros((6, 6))
-        self._pose_ns: int | None = None
-        self._since_origin_s = 0.0
+        self._odometry = DeadReckoning()
 
     # ---- input
 
@@ -168,13 +191,17 @@ class EgoMotion:
         since, last = self._force_since_ns, self._imu.last_ns
         return since is not None and last is not None and since <= t_ns <= last
 
-    def _filter_at(self, t_ns: int) -> VelocityFilter:
-        if self._filter_ns is None or self._filter_ns == t_ns:
-            return self._filter
+    def _at(self, t_ns: int) -> _Instant:
         if self._asked is None or self._asked[0] != t_ns:
-            state = self._filter.copy()
-            self._carry(state, self._filter_ns, t_ns)
-            self._asked = t_ns, state
+            state = self._filter
+            if self._filter_ns is not None and self._filter_ns != t_ns:
+                state = state.copy()
+                self._carry(state, self._filter_ns, t_ns)
+            rate, sigma = self._rate_at(t_ns)
+            self._asked = (
+                t_ns,
+                _Instant(state, *_twist(state.state, state.covariance, state.seen, rate, sigma, self._lever)),
+            )
         return self._asked[1]
 
     # ---- output
@@ -186,16 +213,18 @@ class EgoMotion:
 
     def rate_at(self, t_ns: int) -> tuple[Array, Array]:
         """Angular rate (3,) in base axes and its sigma at a time; zeros with infinite sigma where no gyro is near."""
+        rate, sigma = self._rate_at(t_ns)
+        return rate, np.full(3, sigma)
+
+    def _rate_at(self, t_ns: int) -> tuple[Array, float]:
         rate, away_s, doubted = self._imu.rate_at(t_ns)
-        return rate, np.full(3, GYRO_SIGMA_RADPS + RATE_WALK_RADPS2 * away_s + (DOUBT_RADPS if doubted else 0.0))
+        return rate, GYRO_SIGMA_RADPS + RATE_WALK_RADPS2 * away_s + (DOUBT_RADPS if doubted else 0.0)
 
     def twist_at(self, t_ns: int) -> tuple[Array, Array]:
         """(vx vy vz wx wy wz) in base axes and one sigma each; velocity unobserved so far is 0 with infinite sigma."""
         self._take_waiting(t_ns)
-        rate, rate_sigma = self.rate_at(t_ns)
-        state = self._filter_at(t_ns)
-        velocity = np.where(state.seen, state.velocity - _cross(rate, self._lever), 0.0)
-        return np.concatenate([velocity, rate]), np.concatenate([state.velocity_sigma(), rate_sigma])
+        _, twist, sigma = self._at(t_ns)
+        return twist.copy(), sigma.copy()
 
     def extrapolated(self, start_ns: int, end_ns: int) -> bool:
         """Whether the motion between two times is a guess in part: rates were missing for more than three periods, or
@@ -214,8 +243,7 @@ class EgoMotion:
     def poses(self, t_ref_ns: int, times_ns: Times) -> Array:
         """`T_ref_t` (K, 3, 4): the body at times (K,) as seen from the body at `t_ref_ns`."""
         self._take_waiting(t_ref_ns)
-        times = np.asarray(times_ns, dtype=np.int64)
-        return self._moved(t_ref_ns, self._filter_at(t_ref_ns), self._imu.motions(t_ref_ns, times), times)
+        return self._moved(t_ref_ns, np.asarray(times_ns, dtype=np.int64))[0]
 
     def recent_motion(self, t_ref_ns: int) -> tuple[Times, Array]:
         """Times (K,) after `t_ref_ns` in nanoseconds, 10 ms apart, from 0.2 s before it to the newest rate (at least
@@ -223,76 +251,46 @@ class EgoMotion:
         """
         last = self._imu.last_ns
         ahead = min(max(0, last - t_ref_ns), RECENT_NS) // KNOT_NS if last is not None else 0
-        after = np.arange(-(RECENT_NS // KNOT_NS), ahead + 1, dtype=np.int64) * KNOT_NS
+        after = RECENT[: ahead + 1 + RECENT_NS // KNOT_NS]
         return after, self.poses(t_ref_ns, t_ref_ns + after)
 
-    def _moved(self, start_ns: int, state: VelocityFilter, motion: ImuMotion, end_ns: Times) -> Array:
-        """`T_start_end` (K, 3, 4) for a body whose state at the start is `state`."""
-        lever, velocity = self._lever, state.velocity
-        at_base = np.where(state.seen, velocity - _cross(self._imu.rate_at(start_ns)[0], lever), 0.0)
-        out = np.empty((len(end_ns), 3, 4))
-        out[:, :, :3] = motion.rotation
-        out[:, :, 3] = motion.sway @ at_base
-        last = self._imu.last_ns
-        if last is not None and self._forced(start_ns):
-            dt = motion.dt_s[:, None]
-            place = velocity * dt + motion.position - 0.5 * dt * dt * state.gravity
-            place += lever - motion.rotation @ lever
-            known = (end_ns >= (self._force_since_ns or 0)) & (end_ns <= last + self._imu.hole_ns)
-            out[:, :, 3] = np.where(known[:, None] & state.seen, place, out[:, :, 3])
-        return out
+    def _moved(self, start_ns: int, end_ns: Times) -> tuple[Array, Array]:
+        """`T_start_end` (K, 3, 4) by the body's state at the start and the motion since; and for how many seconds (K,)
+        the samples cannot be believed.
+        """
+        known, twist, _ = self._at(start_ns)
+        forced_ns = self._force_since_ns if self._forced(start_ns) else None
+        return self._imu.poses(start_ns, end_ns, known.state, known.seen, twist[:3], self._lever, forced_ns)
 
     # ---- dead reckoning
 
     def advance(self, t_ns: int) -> Array:
         """`T_odom_base` (4, 4) at `t_ns`, integrated from the last call on; the first call sets the origin."""
         self._take_waiting(t_ns)
-        if self._pose_ns is not None and t_ns > self._pose_ns:
-            last = self._imu.last_ns
-            if last is not None and self._pose_ns < last < t_ns:
-                self._step_pose(self._pose_ns, last)  # what was measured; the rest is a guess
-                self._pose_ns = last
-            self._step_pose(self._pose_ns, t_ns)
-        if self._pose_ns is None or t_ns > self._pose_ns:
-            self._pose_ns = t_ns
-        return self._pose.matrix()
+        origin, last = self._odometry.t_ns, self._imu.last_ns
+        if origin is None:
+            self._odometry.t_ns = t_ns
+        elif t_ns > origin:
+            if last is not None and origin < last < t_ns:
+                self._go(last)  # what was measured; the rest is a guess
+            self._go(t_ns)
+        return self._odometry.pose()
 
-    def _step_pose(self, start_ns: int, end_ns: int) -> None:
-        starts = np.array([start_ns])  # seen from the end, of which more is known
-        state, motion = self._filter_at(end_ns), self._imu.motions(end_ns, starts)
-        back = self._moved(end_ns, state, motion, starts)[0]
-        dt, doubt_s = -float(motion.dt_s[0]), float(motion.doubt_s[0])
-        rotation = self._pose.rotation @ back[:, :3].T
-        travelled = -rotation @ back[:, 3]
+    def _go(self, end_ns: int) -> None:
+        back, doubt_s = self._moved(end_ns, np.array([self._odometry.t_ns]))  # from the end, of which more is known
+        known = self._at(end_ns).known
         age_s = UNSEEN_VELOCITY_S if self._measured_ns is None else abs(end_ns - self._measured_ns) / 1e9
-        lasting_s = min(max(SAME_ERROR_S, age_s), UNSEEN_VELOCITY_S)
-        spread = state.covariance[:3, :3] * max(dt, 2 * lasting_s)
-        for axis in np.flatnonzero(~state.seen):
-            spread[axis, :] = spread[:, axis] = 0.0
-            spread[axis, axis] = UNSEEN_VELOCITY_MPS**2 * 2 * UNSEEN_VELOCITY_S
-        step = np.eye(6)
-        step[:3, 3:] = -skew(travelled)
-        out = step @ self._pose_covariance @ step.T
-        out[:3, :3] += rotation @ spread @ rotation.T * dt
-        bias = GYRO_BIAS_RADPS**2 * dt * (2 * self._since_origin_s + dt)
-        doubt = DOUBT_RADPS**2 * doubt_s * max(doubt_s, DOUBT_S)
-        out[3:, 3:] += np.eye(3) * (GYRO_NOISE**2 * dt + bias + doubt)
-        self._pose_covariance = out
-        self._since_origin_s += dt
-        self._pose = Transform(rotation, travelled + self._pose.translation)
+        self._odometry.go(end_ns, back[0], known.covariance, known.seen, doubt_s[0], age_s)
 
     def pose_covariance(self) -> Array:
         """Covariance (6, 6) of the pose that `advance` gave last: of x, y, z and of a small turn about x, y, z, both in
         odometry axes, since the origin (or since `adopt`).
         """
-        return self._pose_covariance.copy()
+        return self._odometry.covariance()
 
     def adopt(self, T_odom_base: Array, t_ns: int, covariance: Array | None = None) -> None:
         """Take over another estimator's pose (4, 4) at `t_ns`, and its covariance (6, 6) where that is known."""
-        self._pose = Transform.from_matrix(T_odom_base)
-        self._pose_ns = t_ns
-        if covariance is not None and np.isfinite(covariance).all():
-            self._pose_covariance = np.array(covariance, dtype=np.float64)
+        self._odometry.adopt(T_odom_base, t_ns, covariance)
 
 
 def out_of_range(gyro_radps: Array, accel_mps2: Array, config: ImuConfig) -> NDArray[np.bool_]:

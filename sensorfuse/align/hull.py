@@ -13,11 +13,17 @@ def lower_hull(points: Sequence[P]) -> list[P]:
     (Andrew's monotone chain, 1979).
     """
     hull: list[P] = []
-    for p in points:
-        while len(hull) >= 2:
-            (x0, y0), (x1, y1) = hull[-2], hull[-1]
-            if (y1 - y0) * (p[0] - x0) < (p[1] - y0) * (x1 - x0):
-                break
-            hull.pop()
-        hull.append(p)
+    for point in points:
+        extend_hull(hull, point)
     return hull
+
+
+def extend_hull(hull: list[P], point: P) -> None:
+    """Take one more point, to the right of all, into a lower hull."""
+    x, y = point
+    while len(hull) >= 2:
+        (x0, y0), (x1, y1) = hull[-2], hull[-1]
+        if (y1 - y0) * (x - x0) < (y - y0) * (x1 - x0):
+            break
+        hull.pop()
+    hull.append(point)

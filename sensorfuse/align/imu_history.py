@@ -23,8 +23,8 @@ HOLD_NS = 1_000_000_000  # a sample says nothing about times further away than t
 MAX_PERIODS = 3  # a longer silence is a hole, across which motion is a guess
 PIECE_S, MAX_PIECES = 0.02, 500  # a long step is taken in pieces
 FIRST_CAPACITY = 1024
-VELOCITY, POSITION, SWAY, DOUBT, ROW = 9, 12, 15, 24, 25
-"""Where things are in the row of a running product, after the rotation: flat arrays, and how many numbers."""
+VELOCITY, POSITION, SWAY, DOUBT, TIME, ROW = 9, 12, 15, 24, 25, 26
+"""Where things are in the row of a motion, after the rotation: flat arrays, and how many numbers."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,37 @@ class ImuMotion:
     axes moves the body by `sway @ velocity`. For `doubt_s` of the time the samples cannot be believed.
     """
 
-    dt_s: Array  # (K,), negative to earlier times
-    rotation: Array  # (K, 3, 3)
-    velocity: Array  # (K, 3) m/s
-    position: Array  # (K, 3) m
-    sway: Array  # (K, 3, 3) seconds
-    doubt_s: Array  # (K,)
+    rows: Array  # (K, ROW): all of it
+
+    @property
+    def dt_s(self) -> Array:
+        """(K,), negative to earlier times."""
+        return self.rows[:, TIME]
+
+    @property
+    def rotation(self) -> Array:
+        """(K, 3, 3)."""
+        return self.rows[:, :VELOCITY].reshape(-1, 3, 3)
+
+    @property
+    def velocity(self) -> Array:
+        """(K, 3) m/s."""
+        return self.rows[:, VELOCITY:POSITION]
+
+    @property
+    def position(self) -> Array:
+        """(K, 3) m."""
+        return self.rows[:, POSITION:SWAY]
+
+    @property
+    def sway(self) -> Array:
+        """(K, 3, 3) seconds."""
+        return self.rows[:, SWAY:DOUBT].reshape(-1, 3, 3)
+
+    @property
+    def doubt_s(self) -> Array:
+        """(K,)."""
+        return self.rows[:, DOUBT]
 
 
 @njit(cache=True)
@@ -137,11 +162,18 @@ def _motions(  # type: ignore[no-untyped-def]
 ):
     """The motions from one time to others (K,), in the axes at the first, a row each; doubt is never negative."""
     a, b, out = np.empty(ROW), np.empty(ROW), np.zeros((len(end_ns), ROW))
-    _product(start_ns, times, gyro, accel, doubted, count, knot_row, knot_at, knots, hole_ns, a)
+    if count:
+        _product(start_ns, times, gyro, accel, doubted, count, knot_row, knot_at, knots, hole_ns, a)
     for n in range(len(end_ns)):
         row = out[n]
-        _product(end_ns[n], times, gyro, accel, doubted, count, knot_row, knot_at, knots, hole_ns, b)
         dt = (end_ns[n] - start_ns) * 1e-9
+        row[TIME] = dt
+        if not count:
+            row[0] = row[4] = row[8] = 1.0
+            row[SWAY] = row[SWAY + 4] = row[SWAY + 8] = dt
+            row[DOUBT] = abs(dt)
+            continue
+        _product(end_ns[n], times, gyro, accel, doubted, count, knot_row, knot_at, knots, hole_ns, b)
         for i in range(3):
             for k in range(3):
                 for m in range(3):
@@ -151,6 +183,47 @@ def _motions(  # type: ignore[no-untyped-def]
                 row[POSITION + i] += a[3 * k + i] * (b[POSITION + k] - a[POSITION + k] - dt * a[VELOCITY + k])
         row[DOUBT] = abs(b[DOUBT] - a[DOUBT])
     return out
+
+
+@njit(cache=True)
+def _poses(  # type: ignore[no-untyped-def]
+    start_ns, end_ns, times, gyro, accel, doubted, count, knot_row, knot_at, knots, hole_ns,
+    state, seen, velocity, lever, first_ns, last_ns,
+):  # fmt: skip
+    """Poses (K, 3, 4) after the motions of the IMU's place: by `state` and forces within the times at which those are
+    known, by the base's velocity otherwise. And their doubt (K,).
+    """
+    rows = _motions(start_ns, end_ns, times, gyro, accel, doubted, count, knot_row, knot_at, knots, hole_ns)
+    out = np.empty((len(rows), 3, 4))
+    for n in range(len(rows)):
+        row = rows[n]
+        dt, forced = row[TIME], first_ns <= end_ns[n] <= last_ns
+        for i in range(3):
+            place = lever[i] + state[i] * dt + row[POSITION + i] - 0.5 * dt * dt * state[3 + i]
+            sway = 0.0
+            for k in range(3):
+                out[n, i, k] = row[3 * i + k]
+                place -= row[3 * i + k] * lever[k]
+                sway += row[SWAY + 3 * i + k] * velocity[k]
+            out[n, i, 3] = place if forced and seen[i] else sway
+    return out, rows[:, DOUBT].copy()
+
+
+@njit(cache=True)
+def _rate(t_ns, times, gyro, doubted, count, hole_ns, out):  # type: ignore[no-untyped-def]
+    """Fill the rate at a time; how many seconds outside the samples that is, and whether it is a guess."""
+    away_ns = max(times[0] - t_ns, t_ns - times[count - 1], 0)
+    if away_ns > HOLD_NS:
+        out[:] = 0.0
+        return math.inf, True
+    i = np.searchsorted(times[:count], t_ns)
+    if i == 0 or i == count:
+        i = min(i, count - 1)
+        out[:] = gyro[i]
+    else:
+        share = (t_ns - times[i - 1]) / (times[i] - times[i - 1])
+        out[:] = gyro[i - 1] + share * (gyro[i] - gyro[i - 1])
+    return away_ns / 1e9, doubted[i] or away_ns > hole_ns
 
 
 class ImuHistory:
@@ -217,35 +290,40 @@ class ImuHistory:
         """Angular rate (3,) at a time, how many seconds outside the samples that is (inf where zero is returned for
         want of any near), and whether it is a guess.
         """
-        n = self._count
-        if n == 0:
-            return np.zeros(3), np.inf, True
-        away_ns = max(int(self._times[0]) - t_ns, t_ns - int(self._times[n - 1]), 0)
-        if away_ns > HOLD_NS:
-            return np.zeros(3), np.inf, True
-        i = min(int(self._times[:n].searchsorted(t_ns)), n - 1)
-        return (
-            self._interpolated(self._gyro, t_ns).copy(),
-            away_ns / 1e9,
-            bool(self._doubted[i] or away_ns > self.hole_ns),
-        )
+        rate = np.zeros(3)
+        if not self._count:
+            return rate, np.inf, True
+        away_s, guess = _rate(t_ns, self._times, self._gyro, self._doubted, self._count, self.hole_ns, rate)
+        return rate, away_s, guess
 
     def motions(self, start_ns: int, end_ns: Times) -> ImuMotion:
         """The motions from one time to others (K,), before or after it; beyond the samples the nearest is held for 1 s.
 
         Without samples there is no rotation and no force.
         """
-        ends = np.asarray(end_ns, np.int64)
-        dt_s = (ends - start_ns) / 1e9
-        if not self._count:
-            none, eye = np.zeros((len(ends), 3)), np.eye(3)
-            return ImuMotion(dt_s, np.tile(eye, (len(ends), 1, 1)), none, none, dt_s[:, None, None] * eye, np.abs(dt_s))
-        row = _motions(
-            start_ns, ends, self._times, self._gyro, self._accel, self._doubted, self._count, self._knot_row,
-            self._knot_at, self._knots, self.hole_ns,
+        return ImuMotion(
+            _motions(
+                start_ns, np.asarray(end_ns, np.int64), self._times, self._gyro, self._accel, self._doubted,
+                self._count, self._knot_row, self._knot_at, self._knots, self.hole_ns,
+            )
         )  # fmt: skip
-        rotation, sway = row[:, :VELOCITY].reshape(-1, 3, 3), row[:, SWAY:DOUBT].reshape(-1, 3, 3)
-        return ImuMotion(dt_s, rotation, row[:, VELOCITY:POSITION], row[:, POSITION:SWAY], sway, row[:, DOUBT])
+
+    def poses(
+        self, start_ns: int, end_ns: Times, state: Array, seen: NDArray[np.bool_], velocity: Array, lever: Array,
+        forced_ns: int | None,
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """`T_start_end` (K, 3, 4) of a base whose velocity is `velocity` (3,) in its own axes, and for how many seconds
+        (K,) the samples cannot be believed.
+
+        From `forced_ns` on specific forces are known: there the IMU's place, `lever` (3,), moves by them and `state`
+        (6,), its velocity and gravity at the start, along the axes where velocity was `seen` (3,).
+        """
+        first, last = (1, 0) if forced_ns is None else (forced_ns, (self.last_ns or 0) + self.hole_ns)
+        poses, doubt_s = _poses(
+            start_ns, end_ns, self._times, self._gyro, self._accel, self._doubted, self._count, self._knot_row,
+            self._knot_at, self._knots, self.hole_ns, state, seen, velocity, lever, first, last,
+        )  # fmt: skip
+        return poses, doubt_s
 
     def preintegrate(self, start_ns: int, end_ns: int, noise: ImuNoise | None = None) -> Preintegrated:
         """The same with Jacobians and covariance, sample by sample; samples at both ends are split linearly.

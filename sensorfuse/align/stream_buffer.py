@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import bisect
-from operator import itemgetter
-from typing import NamedTuple
 
 from sensorfuse.align.admission import Admission
 from sensorfuse.align.lateness import Lateness
@@ -20,39 +18,27 @@ DELAYS = 100  # messages, of which the longest delay is taken
 LEAST_INTERVAL = 1 / 8  # of the period; what comes sooner is a copy under another number, not the device's rate
 MAX_BUFFERED = 4096  # samples held per stream, each of some 200 bytes: beyond, the oldest is closed as queue_full
 
+Entry = tuple[int, int, int, int, int]
+"""A sample that waits for its tick: at_ns, boot, seq, event_ns, stamp_ns.
 
-_AT = itemgetter(0)
-
-
-class Entry(NamedTuple):
-    """A sample that waits for its tick.
-
-    `at_ns` is what the choice goes by: the middle of what the sample covers, or for IMU and audio its beginning.
-    """
-
-    at_ns: int
-    boot: int
-    seq: int
-    event_ns: int  # the stamped instant, on the reference clock
-    stamp_ns: int
-    duration_ns: int
+`at_ns` is what the choice goes by: the middle of what the sample covers, or for IMU and audio its beginning. `event_ns`
+is the stamped instant on the reference clock.
+"""
 
 
 class StreamBuffer:
     """One stream: its clock, its samples in order of time, and what can still come of it.
 
-    `floor_ns`: samples up to there come too late for any tick. `awaited`: the next tick is not settled without it.
-    `time` says when its samples were.
+    `floor_ns`: samples up to there come too late for any tick. `wanted_ns`: the least reach that is of note to the next
+    tick. `time` says when its samples were.
     """
 
     __slots__ = (
         "_delay_borne_ns",
         "_delays_ns",
-        "_grace_ns",
         "_longest_ns",
         "_review_at",
         "admission",
-        "awaited",
         "boot",
         "chosen",
         "config",
@@ -65,6 +51,7 @@ class StreamBuffer:
         "heard_ns",
         "idle_after_ns",
         "lateness",
+        "max_age_ns",
         "name",
         "newest_ns",
         "nominal_ns",
@@ -83,6 +70,7 @@ class StreamBuffer:
         config = rig.sensors[name]
         self.name = name
         self.config = config
+        self.max_age_ns = config.max_age_ns
         self.windowed = config.modality in ("imu", "audio")
         self.time = StreamTime(config)
         lateness_ms = config.lateness_ms if config.lateness_ms is not None else rig.fusion.lateness_ms
@@ -97,8 +85,7 @@ class StreamBuffer:
         self.ended = False
         self.fused = False  # ticks are made of it
         self.followed = False  # the schedule hears of its samples
-        self.awaited = False
-        self.wanted_ns = -FAR_NS  # the least reach that may settle the next tick
+        self.wanted_ns = FAR_NS
         self.newest_ns = self.reach_ns = self.floor_ns = -FAR_NS  # reach: how far the samples cover time
         self.consumed_ns: int | None = None  # at_ns of the newest sample that a tick chose
         self.heard_ns: int | None = None  # the last message, good or bad
@@ -111,32 +98,41 @@ class StreamBuffer:
         self._longest_ns = 0  # from the middle of a measurement to its arrival, of the last messages
         self._delays_ns = (0, 0)  # the same of those before, and before those
         self._review_at = DELAYS
-        self._grace_ns = 0
 
     # ---- input
 
-    def insert(self, entry: Entry, now_ns: int) -> None:
-        """Put a sample in its place, which arrived `now`."""
-        at = entry.at_ns
-        interval = at - self.newest_ns
-        if interval > 0:
+    def hold(self, boot: int, seq: int, event_ns: int, duration_ns: int, now_ns: int) -> int | None:
+        """Put a sample that arrived `now` in its place, and say where; None when it comes too late for any tick."""
+        at = event_ns if self.windowed else event_ns + duration_ns // 2
+        if at <= self.floor_ns:
+            return None
+        self.boot = boot
+        if at <= self.newest_ns:
+            at = self._free_instant(at)
+        if at > self.newest_ns:
             if not self.windowed:
-                if interval != self.period_min_ns:
-                    self._learn_period(interval)
-                if now_ns - at > self._longest_ns:
-                    self._longest_ns = now_ns - at
-            self.entries.append(entry)
+                self._learn_pace(at, now_ns)
             self.newest_ns = at
+            self.entries.append((at, boot, seq, event_ns, self.time.stamp_ns))
         else:
-            self.lateness.note(self.received, -interval)
-            bisect.insort(self.entries, entry, key=_AT)
-        reach = entry.event_ns + entry.duration_ns if self.windowed else at
+            self.lateness.note(self.received, self.newest_ns - at)
+            bisect.insort(self.entries, (at, boot, seq, event_ns, self.time.stamp_ns))
+        reach = at + duration_ns if self.windowed else at
         if reach > self.reach_ns:
             self.reach_ns = reach
+        return at
 
-    def _learn_period(self, interval_ns: int) -> None:
-        """The least period: downwards at once, upwards slowly, within reason of the nominal one."""
-        nominal = self.nominal_ns
+    def _learn_pace(self, at_ns: int, now_ns: int) -> None:
+        """The longest delay, and the least period: downwards at once, upwards slowly, within reason of the nominal
+        one.
+        """
+        if self.received >= self._review_at:
+            self._review_at = self.received + DELAYS
+            self._delays_ns = self._delays_ns[1], self._longest_ns
+            self._longest_ns = 0
+        if now_ns - at_ns > self._longest_ns:
+            self._longest_ns = now_ns - at_ns
+        nominal, interval_ns = self.nominal_ns, at_ns - self.newest_ns
         if interval_ns < nominal * LEAST_INTERVAL or interval_ns > FAR_NS:  # a first sample has no interval
             return
         if interval_ns < self.period_min_ns:
@@ -146,30 +142,21 @@ class StreamBuffer:
                 nominal, self.period_min_ns + min(interval_ns - self.period_min_ns, nominal // 100)
             )
 
-    def free_instant(self, at_ns: int) -> int:
+    def _free_instant(self, at_ns: int) -> int:
         """`at_ns`, or where samples lie there and next to it, the first nanosecond after: same stamp, other sample."""
-        i = bisect.bisect_left(self.entries, at_ns, key=_AT)
-        while i < len(self.entries) and self.entries[i].at_ns == at_ns:
+        i = self.window(at_ns)
+        while i < len(self.entries) and self.entries[i][0] == at_ns:
             at_ns += 1
             i += 1
         return at_ns
 
     # ---- what can still come
 
-    def await_at(self, t_ns: int) -> bool:
-        """Turn to the tick at `t`; True when it waits for this stream."""
-        if not self.windowed:
-            self.wanted_ns = t_ns - 2 * self.nominal_ns
-            if self.received >= self._review_at:
-                self._review_at = self.received + DELAYS
-                self._delays_ns = self._delays_ns[1], self._longest_ns
-                self._longest_ns = 0
-            late = self.lateness.allowed_ns + self.nominal_ns // 8
-            self._grace_ns = max(*self._delays_ns, self._longest_ns) + late
-        else:
-            self.wanted_ns = t_ns - self._delay_borne_ns
-        self.awaited = not self.settled(t_ns)
-        return self.awaited
+    def want(self, t_ns: int) -> None:
+        """From now on whatever reaches so far that it may settle a tick at `t`, or bring nearer when this stream is
+        given up for it, is of note.
+        """
+        self.wanted_ns = t_ns - (self._delay_borne_ns if self.windowed else 2 * self.nominal_ns)
 
     def settled(self, t_ns: int) -> bool:
         """Nothing that would make a better choice for `t` can still come, within the allowed lateness."""
@@ -188,19 +175,20 @@ class StreamBuffer:
         samples that could be nearer to `t` is overdue by more than any was lately. It counts as lost then.
         """
         idle = self.record_ns + self.idle_after_ns
-        newest = self.newest_ns
-        if self.windowed or newest < self.wanted_ns or newest >= t_ns or 10 * self.period_min_ns < 9 * self.nominal_ns:
+        newest, nominal = self.newest_ns, self.nominal_ns
+        if self.windowed or not t_ns - 2 * nominal <= newest < t_ns or 10 * self.period_min_ns < 9 * nominal:
             return idle
-        steps = 2 * (t_ns - newest) // self.nominal_ns
-        return min(idle, newest + steps * self.nominal_ns + self._grace_ns)
+        overdue = newest + 2 * (t_ns - newest) // nominal * nominal
+        delay = max(*self._delays_ns, self._longest_ns)
+        return min(idle, overdue + delay + self.lateness.allowed_ns + nominal // 8)
 
     def _surrounded(self, t_ns: int) -> bool:
         """Whether no sample that is still on its way, out of order, can be nearer to `t` than what is here: the
         watermark has passed all that would be, or samples lie so near that none fits in between.
         """
-        i = bisect.bisect_left(self.entries, t_ns, key=_AT)
-        after = self.entries[i].at_ns - t_ns if i < len(self.entries) else FAR_NS
-        before = t_ns - self.entries[i - 1].at_ns if i else FAR_NS
+        i = self.window(t_ns)
+        after = self.entries[i][0] - t_ns if i < len(self.entries) else FAR_NS
+        before = t_ns - self.entries[i - 1][0] if i else FAR_NS
         best, period = min(before, after), self.period_min_ns
         if best <= period // 2 or before + after < 3 * period // 2:
             return True
@@ -212,21 +200,22 @@ class StreamBuffer:
         """Index of the sample nearest to `t` (of two, the older); None when it is too old, or more than `ahead_ns`
         after.
         """
-        i = bisect.bisect_left(self.entries, t_ns, key=_AT)
-        if i and (i == len(self.entries) or t_ns - self.entries[i - 1].at_ns <= self.entries[i].at_ns - t_ns):
+        entries = self.entries
+        i = self.window(t_ns)
+        if i and (i == len(entries) or t_ns - entries[i - 1][0] <= entries[i][0] - t_ns):
             i -= 1
-        if i == len(self.entries):
+        if i == len(entries):
             return None
-        distance = self.entries[i].at_ns - t_ns
-        return None if abs(distance) > self.config.max_age_ns or distance > ahead_ns else i
+        distance = entries[i][0] - t_ns
+        return None if abs(distance) > self.max_age_ns or distance > ahead_ns else i
 
     def window(self, t_ns: int) -> int:
         """How many of the oldest samples begin before `t`."""
-        return bisect.bisect_left(self.entries, t_ns, key=_AT)
+        return bisect.bisect_left(self.entries, (t_ns,))
 
     def expired(self, t_ns: int) -> int:
         """How many of the oldest samples are too old for any tick from `t` on."""
-        return bisect.bisect_left(self.entries, t_ns - max(KEEP_NS, self.config.max_age_ns), key=_AT)
+        return self.window(t_ns - max(KEEP_NS, self.max_age_ns))
 
     def pull(self, count: int) -> list[Entry]:
         """Take out the `count` oldest samples."""

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sensorfuse.align.clock_model import CONSISTENT, JUMP_NS, SETTLED_NS, WINDOW_NS, ClockModel, Counter
 
 MAX_AHEAD_NS = 2_000_000_000
 MAX_BACK_NS = 1_000_000_000
-FAR_NS = 1 << 62
+SLACK_NS = 1_000_000  # more than a line's offset changes within a block
 MAX_LATE_NS = 10_000_000_000  # a device whose first stamps are older than this on receipt knows no date
 
 
@@ -28,6 +29,25 @@ class ClockReading:
     sigma_ns: int
     offset_ns: int
     epoch: int
+
+
+class Routine(NamedTuple):
+    """Messages that need no judgement: they are as was expected, and move nothing in the clock model. Nearly all are.
+
+    Stamped before `end_ns`, the measurement's end received `least_ns` to `most_ns` later. What is added to their stamps
+    is `base_ns + over_ns + skew * (stamp - at_ns)`.
+    """
+
+    end_ns: int
+    least_ns: int
+    most_ns: int
+    base_ns: int
+    over_ns: float
+    skew: float
+    at_ns: int
+
+
+NOTHING = Routine(-1, 0, 0, 0, 0.0, 0.0, 0)
 
 
 @dataclass(slots=True)
@@ -49,7 +69,6 @@ class StreamClock:
     _first_ns: int | None = None  # stamp of the first message, while the least delay is being learned from the offset
     _newest_ns: int | None = None  # newest accepted event
     _odd: list[tuple[int, int]] = field(default_factory=list)  # the current run of disbelieved (stamp, receive time)
-    _routine_until_ns: int = -1  # up to this stamp a message that moves nothing in the model needs no judgement
 
     def read(self, stamp_ns: int, recv_ns: int, now_ns: int, span_ns: int = 0) -> ClockReading | None:
         """Map a stamp, or None when it is quarantined: `event_ns` with all that is known of it."""
@@ -72,24 +91,26 @@ class StreamClock:
         if self.counter is not None:
             stamp_ns = self.counter.unwrap_ns(stamp_ns, recv_ns)
         self.stamp_ns = stamp_ns
-        recv_ns -= span_ns
-        line = self.model
-        if stamp_ns < line.block_end_ns and stamp_ns <= self._routine_until_ns:
-            over = recv_ns - stamp_ns
-            offset = line.base_ns + round(line.over_ns + line.skew * (stamp_ns - line.at_ns))
-            if over >= line.block_least_ns and -JUMP_NS <= over - offset <= JUMP_NS:
-                event = stamp_ns + (self.offset_ns if self.shared else offset - self._least_delay_ns)
-                if event - now_ns <= MAX_AHEAD_NS:
-                    line.last_ns = stamp_ns
-                    if self._newest_ns is None or event > self._newest_ns:
-                        self._newest_ns = event
-                    return event
-        found = self._judge(stamp_ns, recv_ns, now_ns)
-        if found is None or self._odd or line.in_doubt:
-            self._routine_until_ns = -1
-        else:
-            self._routine_until_ns = FAR_NS if self._first_ns is None else self._first_ns + WINDOW_NS
-        return found
+        return self._judge(stamp_ns, recv_ns - span_ns, now_ns)
+
+    def routine(self, more_ns: int) -> Routine:
+        """Which messages need no judgement now; `more_ns` is added to their stamps besides."""
+        line, stamp, first = self.model, self.stamp_ns, self._first_ns
+        if self.counter is not None or self._newest_ns is None or self._odd or line.in_doubt:
+            return NOTHING
+        if self.offset_at(stamp) - line.block_least_ns > MAX_AHEAD_NS - SLACK_NS:
+            return NOTHING
+        end = line.block_end_ns if first is None else min(line.block_end_ns, first + WINDOW_NS)
+        least, most = line.block_least_ns, line.offset_ns(stamp) + JUMP_NS - SLACK_NS
+        if self.shared:
+            return Routine(end, least, most, self.offset_ns + more_ns, 0.0, 0.0, 0)
+        base = line.base_ns - self._least_delay_ns + more_ns
+        return Routine(end, least, most, base, line.over_ns, line.skew, line.at_ns)
+
+    def pass_over(self, stamp_ns: int) -> None:
+        """Routine messages came, in the order of their stamps up to this one."""
+        self.stamp_ns = self.model.last_ns = stamp_ns
+        self._newest_ns = max(self._newest_ns or 0, stamp_ns + self.offset_at(stamp_ns))
 
     def _judge(self, stamp_ns: int, recv_ns: int, now_ns: int) -> int | None:
         """The event of a stamp that may be odd, or that the clock model learns from."""

@@ -6,7 +6,7 @@ import math
 
 from sensorfuse.align.arrival_clock import ArrivalClock
 from sensorfuse.align.clock_model import CONSISTENT, Counter
-from sensorfuse.align.stream_clock import StreamClock
+from sensorfuse.align.stream_clock import NOTHING, StreamClock
 from sensorfuse.rig import SensorConfig
 from sensorfuse.wire import Envelope
 
@@ -31,6 +31,7 @@ class StreamTime:
         "_first_stamp_ns",
         "_period_ns",
         "_previous_stamp_ns",
+        "_routine",
         "_same_stamps",
         "clock",
         "restarted",
@@ -56,6 +57,7 @@ class StreamTime:
         self._common_ns = 0  # greatest common divisor of the stamps' distances
         self._content_ns = self._content_epoch = 0
         self._content_sigma_ns: int | None = None
+        self._routine = NOTHING
 
     def event_ns(self, envelope: Envelope, now_ns: int) -> int | None:
         """When a message's stamped instant was, on the reference clock; None when its stamp is quarantined.
@@ -64,15 +66,22 @@ class StreamTime:
         differ again.
         """
         stamp = envelope.stamp_ns
-        clock = self.clock
-        if stamp == self._previous_stamp_ns or self._arrival is not None:
+        end, least, most, base, over, skew, at = self._routine
+        if self.stamp_ns < stamp < end and least <= envelope.recv_ns - stamp - envelope.duration_ns <= most:
+            self.stamp_ns = stamp
+            return stamp + base + round(over + skew * (stamp - at))
+        return self._judge(envelope, now_ns)
+
+    def _judge(self, envelope: Envelope, now_ns: int) -> int | None:
+        stamp, clock = envelope.stamp_ns, self.clock
+        self._tell_clock()
+        self._routine = NOTHING
+        if stamp == self._previous_stamp_ns or self._same_stamps:
             arrival = self._watch_stamps(stamp)
             if arrival is not None:
                 self.stamp_ns = stamp
                 return arrival.event_ns(envelope.seq, envelope.recv_ns - envelope.duration_ns)
-        else:
-            self._same_stamps = 0
-            self._previous_stamp_ns = stamp
+        self._previous_stamp_ns = stamp
         event = clock.event_ns(stamp, envelope.recv_ns, now_ns, envelope.duration_ns)
         self.stamp_ns = clock.stamp_ns
         if clock.epoch != self._epoch:
@@ -82,7 +91,17 @@ class StreamTime:
             if self._first_stamp_ns is None:
                 self._first_stamp_ns = stamp
             self._common_ns = math.gcd(self._common_ns, stamp - self._first_stamp_ns)
-        return None if event is None else event + self._content_ns
+        if event is None:
+            return None
+        if not self._same_stamps:
+            self._routine = clock.routine(self._content_ns)
+        return event + self._content_ns
+
+    def _tell_clock(self) -> None:
+        """Of the routine messages that came since it was asked."""
+        if self._routine is not NOTHING and self.stamp_ns != self.clock.stamp_ns:
+            self._previous_stamp_ns = self.stamp_ns
+            self.clock.pass_over(self.stamp_ns)
 
     @property
     def step_ns(self) -> int:
@@ -97,6 +116,8 @@ class StreamTime:
         """Take in what content shows of the offset: what is missing of it, with one sigma. Another `epoch`: it has
         stepped.
         """
+        self._tell_clock()
+        self._routine = NOTHING
         self._content_ns, self._content_sigma_ns = offset_ns, sigma_ns
         if epoch != self._content_epoch:
             self._content_epoch = epoch
@@ -106,7 +127,7 @@ class StreamTime:
         same = stamp_ns == self._previous_stamp_ns
         self._previous_stamp_ns = stamp_ns
         if self._arrival is None:
-            self._same_stamps += 1
+            self._same_stamps = self._same_stamps + 1 if same else 0
             if self._same_stamps >= CONSISTENT - 1:
                 self._same_stamps = -CONSISTENT
                 self._arrival = ArrivalClock(self._period_ns)
@@ -118,16 +139,17 @@ class StreamTime:
                 self.restarted = True
         return self._arrival
 
-    def sigma_ns(self, stamp_ns: int) -> int:
-        """One sigma of the event at a stamp."""
+    def sigma_and_bound_ns(self, stamp_ns: int) -> tuple[int, int]:
+        """One sigma of the event at a stamp; and what its error hardly exceeds: two sigma, and a step of the stamps, as
+        clocks cut off what is less.
+        """
+        sigma = self._sigma_ns(stamp_ns)
+        return sigma, 2 * sigma + self.step_ns - 1
+
+    def _sigma_ns(self, stamp_ns: int) -> int:
+        self._tell_clock()
         if self._arrival is not None:
             return self._arrival.sigma_ns
         if self._content_sigma_ns is None:
             return self.clock.sigma_at(stamp_ns)
         return round(math.hypot(self._content_sigma_ns, self.clock.drift_sigma_at(stamp_ns)))
-
-    def bound_ns(self, stamp_ns: int) -> int:
-        """What the error of the event at a stamp hardly exceeds: two sigma, and a step of the stamps, as clocks cut
-        off what is less.
-        """
-        return 2 * self.sigma_ns(stamp_ns) + self.step_ns - 1

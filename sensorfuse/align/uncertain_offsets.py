@@ -36,7 +36,7 @@ class UncertainOffsets:
         self._turn = deque(sigmas)
         self._clock_epochs = dict.fromkeys(sigmas, 0)
         self._now_ns = 0  # time of the last tick
-        self._due = False  # it has gone out since the last look
+        self.due = False  # whether there is anything to `work` at: it has gone out since the last look
 
     def offsets(self) -> dict[str, ContentOffset]:
         """What is known by now of each uncertain stream."""
@@ -66,14 +66,12 @@ class UncertainOffsets:
 
     def went_out(self, t_ns: int) -> None:
         """A tick at `t` has gone out: there is time until the next."""
-        self._now_ns, self._due = t_ns, True
+        self._now_ns, self.due = t_ns, bool(self._turn)
 
     def work(self) -> None:
-        """Look at one stream, if a tick has gone out since the last look."""
-        if not self._due or not self._turn:
-            return
+        """Look at one stream."""
         name = self._turn[0]
         self._turn.rotate(-1)
         found = self._sync.estimate(name, self._now_ns)
         self._streams[name].time.correct(found.offset_ns, found.sigma_ns, found.epoch)
-        self._due = False
+        self.due = False

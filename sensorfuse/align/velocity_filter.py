@@ -88,11 +88,6 @@ class VelocityFilter:
         """(3,) m/s, 0 along axes that nothing measured."""
         return np.where(self.seen, self.state[:3], 0.0)
 
-    @property
-    def gravity(self) -> Array:
-        """(3,) m/s^2: the specific force at rest."""
-        return self.state[3:]
-
     def velocity_sigma(self) -> Array:
         """(3,), inf along axes that nothing measured."""
         return np.where(self.seen, np.sqrt(np.diag(self.covariance)[:3]), np.inf)

@@ -57,6 +57,7 @@ def _body(record: RunRecord, summary: dict[str, Any], snapshots: list[Snapshot])
         section("latency", "Latency", _latency(record, summary), sections.latency(summary)),
         section("age", "Age of what was used", _ages(summary), sections.ages(summary)),
         section("ledger", "Where every message went", sections.ledger(summary)),
+        section("exchanges", "Clocks of other hosts", sections.exchanges(summary)),
         section("provenance", "What one frame says of itself", sections.provenance(example, t0_ns)),
         section("score", "Scores against truth", score(summary["score"]), score(summary["ego_score"])),
         section("events", "Events", sections.events(summary)),

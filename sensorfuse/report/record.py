@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sensorfuse.messages import FusedFrame, Sample, Truth
 from sensorfuse.rig import Rig
@@ -45,6 +46,7 @@ class RunRecord:
     `rate` is "live", "max", or log seconds per second. `published` and `received` are per stream; `ledger` is stream ->
     reason -> count with every ledger reason present; `timings_ms` is stage -> one value per tick (empty where a replay
     without a clock has none); `rejected` counts the log's records that could not be read, by "stream: reason".
+    `exchanges` has what each process on another host last said of its time exchange (`Timekeeper.status`).
     """
 
     rig: Rig
@@ -63,6 +65,7 @@ class RunRecord:
     events: list[Event]
     frames_path: Path
     rejected: dict[str, int] = field(default_factory=dict)
+    exchanges: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass

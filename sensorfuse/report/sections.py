@@ -168,6 +168,27 @@ def ledger(summary: dict[str, Any]) -> str:
     return table(head, rows) + told + f"<details><summary>What the reasons mean</summary><dl>{words}</dl></details>"
 
 
+def exchanges(summary: dict[str, Any]) -> str:
+    """Per process on another host: how well its time is known."""
+    rows = []
+    for name, row in summary["exchanges"].items():
+        path = ("exchanges", name)
+        grade = "good" if row["state"] == "locked" else "absent"
+        cells = [
+            f'<span class="{grade}">{text(row["state"])}</span>',
+            "–" if row["offset_s"] is None else f"{row['offset_s']:+.6f}",
+            *(figure(summary, (*path, key), milliseconds) for key in ("bound_ms", "sigma_ms", "round_trip_ms")),
+            "–" if row["skew_ppm"] is None else f"{row['skew_ppm']:+.1f}",
+            *(figure(summary, (*path, key), count) for key in ("exchanges", "refused", "resets")),
+        ]
+        rows.append([text(name), *cells])
+    if not rows:
+        return ""
+    head = ("process", "state", "ahead by, s", "within ±, ms", "sigma, ms", "round trip, ms", "fast by, ppm")
+    told = "By how much the clock of the process's host is ahead of this one's, from exchanges of stamps; at the end."
+    return table((*head, "exchanges", "refused", "jumps"), rows) + note(told)
+
+
 def provenance(frame: FusedFrame | None, t0_ns: int | None) -> str:
     """What one frame says it is made of."""
     if frame is None:

@@ -35,6 +35,8 @@ def build_summary(
     - `ticks`, `ticks_expected`, `ticks_missed` (ids), `ticks_full`, `deadline_hits`, `modes` (mode -> ticks);
     - `streams`: per stream `published`, `received`, and a count per ledger reason; `ledger_balanced`;
     - `rejected`: records of the log that could not be read, by "stream: reason";
+    - `exchanges`: per process on another host how far that host's clock is from this one's and how well that is known:
+      `state`, `offset_s`, `sigma_ms`, `bound_ms`, `skew_ppm`, `round_trip_ms`, `exchanges`, `refused`, `resets`;
     - `latency_ms`: per stage `n`, `p50`, `p99`, `max`;
     - `modalities`: per modality `ticks_used`, `ticks_absent`, `longest_gap_s`;
     - `uses`: per stream what the ticks used of it (`StateHistory.use`), ages and bounds in ms;
@@ -82,6 +84,7 @@ def build_summary(
         "uses": {s: history.use(s) for s in history.streams},
         "streams": streams,
         "rejected": dict(record.rejected),
+        "exchanges": {name: _exchange(status) for name, status in sorted(record.exchanges.items())},
         "ledger_balanced": all(off_by(row) == 0 for row in streams.values()),
         "latency_ms": {stage: percentiles(values) for stage, values in record.timings_ms.items()},
         "events": [_event(e.t_ns, e.process, e.what, t0_ns) for e in record.events],
@@ -121,6 +124,20 @@ def _account(record: RunRecord, stream: str) -> dict[str, int]:
     counts = record.ledger.get(stream, {})
     row = {"published": record.published[stream], "received": record.received.get(stream, 0)}
     return {**row, **{reason: counts.get(reason, 0) for reason in LEDGER_REASONS}}
+
+
+def _exchange(status: dict[str, Any]) -> dict[str, Any]:
+    """A `Timekeeper`'s status in seconds and milliseconds; the offset's sign is that of the other host's clock."""
+    known = status["state"] != "learning"  # before, its figures mean nothing
+    return {
+        "state": status["state"],
+        "offset_s": -status["offset_ns"] / 1e9 if known else None,
+        "sigma_ms": status["sigma_ns"] / 1e6 if known else None,
+        "bound_ms": status["bound_ns"] / 1e6 if known else None,
+        "skew_ppm": -status["skew_ppm"] if known else None,
+        "round_trip_ms": status["round_trip_ns"] / 1e6,
+        **{key: status[key] for key in ("exchanges", "refused", "resets")},
+    }
 
 
 def _modalities(record: RunRecord, history: StateHistory, seen: set[int], length: int) -> dict[str, dict[str, Any]]:

@@ -30,7 +30,14 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
         _rate(summary["rate"]),
     )
     console.print(Text(" · ".join(f for f in facts if f), style="dim"))
-    parts = [_modalities(summary), _score(summary), _ego_score(summary), _latency(summary), _ledger(summary)]
+    parts = [
+        _modalities(summary),
+        _score(summary),
+        _ego_score(summary),
+        _latency(summary),
+        _ledger(summary),
+        _exchanges(summary),
+    ]
     for part in parts:
         if part is not None:
             console.print()
@@ -145,3 +152,14 @@ def _ledger(summary: dict[str, Any]) -> Group | None:
         else Text("the reasons do NOT add up to what was published", style="bold red")
     )
     return Group(table, verdict)
+
+
+def _exchanges(summary: dict[str, Any]) -> Table | None:
+    if not summary["exchanges"]:
+        return None
+    table = _table("clock of", "state", "ahead by", "within ±", "exchanges")
+    for process, row in summary["exchanges"].items():
+        ahead = "–" if row["offset_s"] is None else f"{row['offset_s']:+.6f} s"
+        within = "–" if row["bound_ms"] is None else f"{milliseconds(row['bound_ms'])} ms"
+        table.add_row(Text(process), row["state"], ahead, within, str(row["exchanges"]))
+    return table

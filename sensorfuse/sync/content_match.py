@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sensorfuse.align.content.doubts import AGAIN_S, ANY_GATE, Jackknife, Offset, implausible, implausible_gain
 from sensorfuse.align.content.onset_offset import onset_offset
 from sensorfuse.align.content.rate_offset import RateOffset, match_rates, mean_rates
 from sensorfuse.align.content.reference import Reference, Spans, as_reference, as_spans
 from sensorfuse.align.content.scalar_offset import ScalarOffset, match_scalars
 from sensorfuse.align.content.search import Gate
 from sensorfuse.geometry import Transform
-from sensorfuse.sync.content_check import GAINS, Offset, implausible, jackknife
 from sensorfuse.sync.content_series import ContentSeries, Floats, turns_of_rates
 from sensorfuse.sync.stream_report import OffsetReport
 
@@ -22,9 +22,6 @@ HEAD_S = 60.0
 NEAR_GATE = Gate(sigma_s=0.02)  # a report may say how little it knows
 FAR_GATE = Gate(peak=0.8, gap=0.15, sigma_s=0.05)  # of so many lags some fit by chance
 SPEED_GATE = Gate(peak=0.8, gap=0.2, sigma_s=0.05, moving=0.1)  # m/s, or m/s^2 of its change
-ANY_GATE = Gate(peak=0.0, gap=0.0, sigma_s=np.inf, rows=12)
-AGAIN_S = 0.3  # searched about the offset found when a part of the log is left out
-APART_S, APART_SIGMAS = 0.02, 5.0  # by no more may the offset then change
 LEAST_STEP_S = 1e-3
 STRETCH_S = 2.0  # of the reference beyond the stream on either side
 
@@ -120,10 +117,9 @@ class _Search:
         )
         if not found.accepted:
             return report
-        spread_s, alone = jackknife(seen, found, fit, max(APART_S, APART_SIGMAS * found.sigma_s))
-        doubt = doubt or alone
-        if doubt:
-            return replace(report, accepted=False, reason=doubt)
+        spread_s, alone = (0.0, doubt) if doubt else Jackknife(seen, found, fit).verdict()
+        if alone:
+            return replace(report, accepted=False, reason=alone)
         return replace(report, sigma_s=max(found.sigma_s, spread_s))
 
     def turns(self) -> Iterator[OffsetReport]:
@@ -185,10 +181,8 @@ class _Search:
 
     def _scalar(self, method: str, known: Reference, seen: Spans, gate: Gate) -> OffsetReport:
         found = match_scalars(known, seen, self.reach_s, self.centre_s, gate)
-        doubt = ""
-        if found.accepted and not GAINS[0] <= found.gain <= GAINS[1]:
-            doubt = f"what it sees is {found.gain:.2f} times what the reference says: not the same motion"
-        again = replace(gate, peak=0.0, gap=0.0, sigma_s=np.inf)
+        doubt = implausible_gain(found.gain) if found.accepted else ""
+        again = replace(ANY_GATE, moving=gate.moving)
         return self._judged(
             method, seen, found, lambda part: match_scalars(known, part, AGAIN_S, found.offset_s, again), doubt
         )

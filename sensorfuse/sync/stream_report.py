@@ -80,7 +80,11 @@ class StreamReport:
 
 @dataclass(frozen=True)
 class SyncReport:
-    """A whole log. `settings` are what to put into the rig, by sensor; under "fusion" what goes into that block."""
+    """A whole log. `settings` are what to put into the rig, by sensor; under "fusion" what goes into that block.
+
+    `pace`: how many seconds of stamps came per second of receipts, where the log was recorded from another that was
+    played. All else is told at that pace, so delays are in the seconds of the first recording.
+    """
 
     path: str
     format: str
@@ -91,6 +95,7 @@ class SyncReport:
     completeness: CompletenessReport | None
     settings: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    pace: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON: what is not finite becomes null."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sensorfuse.align.paced_time import PacedTime
+from sensorfuse.align.replay_rate import ReplayRate
 from sensorfuse.log import open_log
 from sensorfuse.log.reader import LogReader, MergedReader
 from sensorfuse.messages import Sample, sample_duration_ns
@@ -24,6 +26,7 @@ from sensorfuse.sync.stream_report import ContentReport, StreamReport, SyncRepor
 from sensorfuse.sync.verdict import judge
 
 PROGRESS_EVERY = 20
+PACE_NS = 8_000_000_000  # of receipts, at the beginning, that tell the log's pace
 NO_RECEIPTS = "no receive times in this log, so drift, delay and waiting cannot be told of these streams"
 Progress = Callable[[int, float], None]
 
@@ -31,9 +34,13 @@ Progress = Callable[[int, float], None]
 class _Survey:
     """The state of one pass."""
 
-    def __init__(self, plans: dict[str, StreamPlan], rig: Rig | None, has_recv: bool, content: bool) -> None:
+    def __init__(
+        self, plans: dict[str, StreamPlan], rig: Rig | None, has_recv: bool, content: bool, pace: float = 1.0
+    ) -> None:
         self.plans = plans
         self.has_recv = has_recv
+        self.time = PacedTime()
+        self.pace = pace
         self.steps = {name: StepTally() for name in plans}
         self.clocks = {name: ClockTally(plan.clock(), has_recv) for name, plan in plans.items()}
         fused = set(rig.fused_streams()) if rig is not None else set()
@@ -45,9 +52,11 @@ class _Survey:
         self.end_ns = 0
 
     def take(self, sample: Sample) -> None:
-        stream, stamp_ns, recv_ns = sample.stream, sample.stamp_ns, sample.recv_ns
+        stream, stamp_ns = sample.stream, sample.stamp_ns
         if self.start_ns is None:
-            self.start_ns = self.end_ns = recv_ns
+            self.start_ns = self.end_ns = sample.recv_ns
+            self.time.set_rate(self.pace, sample.recv_ns)
+        recv_ns = self.time.paced_ns(sample.recv_ns)
         self.end_ns = max(self.end_ns, recv_ns)
         span_ns = sample_duration_ns(sample)
         epoch = self.clocks[stream].clock.epoch
@@ -106,8 +115,19 @@ class _Survey:
         rig_name = rig.name if rig is not None else None
         untimed = [s.name for s in streams.values() if s.clock.receive_times == "none" and s.steps.count]
         notes = (*reader.notes, *((f"{NO_RECEIPTS}: {', '.join(untimed)}",) if untimed else ()))
+        if self.pace != 1.0:
+            notes = (pace_words(self.pace), *notes)
         return SyncReport(
-            str(reader.path), reader.format, rig_name, duration_s, messages, streams, completeness, settings, notes
+            str(reader.path),
+            reader.format,
+            rig_name,
+            duration_s,
+            messages,
+            streams,
+            completeness,
+            settings,
+            notes,
+            self.pace,
         )
 
 
@@ -117,8 +137,25 @@ def _densest(plans: dict[str, StreamPlan]) -> str:
     return max(plans, key=lambda name: (rank.get(plans[name].modality, 1), -plans[name].period_ns), default="")
 
 
+def pace_of_log(reader: LogReader) -> float:
+    """How fast the log was played when it was recorded, by its beginning: 1.0 if it was not."""
+    rate, end_ns = ReplayRate(), None
+    for sample in reader.samples():
+        rate.push(sample.stream, sample.stamp_ns, sample.recv_ns - sample_duration_ns(sample))
+        end_ns = sample.recv_ns + PACE_NS if end_ns is None else end_ns
+        if sample.recv_ns > end_ns:
+            break
+    return rate.rate
+
+
+def pace_words(pace: float) -> str:
+    """What a log's pace means."""
+    text = f"the log was played at {pace:.3g} times its own pace when it was recorded"
+    return f"{text}: delays, waits and clocks are told in its own seconds"
+
+
 def survey(reader: LogReader, rig: Rig | None, content: bool = True, progress: Progress | None = None) -> SyncReport:
-    """Read a log once, in memory that does not grow with it.
+    """Read a log, in memory that does not grow with it: its beginning for its pace, then all of it once.
 
     Args:
         reader: an open log, opened with the rig's offsets.
@@ -130,7 +167,8 @@ def survey(reader: LogReader, rig: Rig | None, content: bool = True, progress: P
         SensorfuseError: the rig names no stream of the log, or the log's storage cannot be read.
     """
     plans = plan_streams(reader, rig)
-    state = _Survey(plans, rig, not isinstance(reader, MergedReader), content)
+    has_recv = not isinstance(reader, MergedReader)
+    state = _Survey(plans, rig, has_recv, content, pace_of_log(reader) if has_recv else 1.0)
     count = 0
     for count, sample in enumerate(reader.samples(), start=1):
         state.take(sample)

@@ -60,6 +60,26 @@ def test_lost_blocks_are_silence_in_their_place() -> None:
     np.testing.assert_allclose(window.pcm[2410:, 0], after[2410:], atol=1e-3)
 
 
+def test_short_blocks_and_long_runs_cost_no_accuracy() -> None:
+    ring = AudioRing(RATE)
+    for k in range(6000):  # a minute of 10 ms
+        t = 5.0 + (k * 160 + np.arange(160)) / (RATE * (1 + 300e-6))
+        ring.push(round(t[0] * 1e9), tone(t)[:, None].astype(np.float32))
+    assert ring.skew == pytest.approx(300e-6, abs=1e-6)
+    assert ring.end_ns == pytest.approx((5.0 + 6000 * 160 / (RATE * (1 + 300e-6))) * 1e9, abs=2000)
+    window = ring.cut(64 * S, 50_000_000)
+    np.testing.assert_allclose(window.pcm[:, 0], tone(63.95 + np.arange(1600) / RATE), atol=1e-3)
+
+
+def test_a_device_that_stood_still_for_some_time_is_not_taken_for_lost_blocks() -> None:
+    ring = AudioRing(RATE)
+    for k in range(40):
+        t = 5.0 + (k * BLOCK + np.arange(BLOCK)) / RATE + (0.113 if k >= 20 else 0.0)
+        ring.push(round(t[0] * 1e9), tone(t)[:, None].astype(np.float32))
+    window = ring.cut(round(6.9 * S), 50_000_000)
+    np.testing.assert_allclose(window.pcm[:, 0], tone(window.start_ns / 1e9 + np.arange(1600) / RATE), atol=0.02)
+
+
 def test_what_has_not_come_is_missing() -> None:
     ring = filled()
     assert ring.cut(17 * S, 50_000_000).missing == pytest.approx(0.5, abs=0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 
@@ -58,7 +59,7 @@ def each(messages: list[Message], stream: str, first: int = 0, last: float = mat
 
 def test_stamps_out_of_order_are_put_in_order() -> None:
     def swap(messages: list[Message]) -> None:
-        late = each(messages, "camera", 60, 60)[0]
+        late = each(messages, "camera", 61, 61)[0]
         messages.remove(late)
         messages.append((late[0] + 40 * MS, late[1], None))
         late[1].recv_ns += 40 * MS
@@ -264,3 +265,22 @@ def test_a_realtime_step_of_the_host_is_no_concern_of_monotonic_time() -> None:
     assert all(by_stream(t)["lidar"].status == "ok" for t in ticks[5:55])
     assert all(by_stream(t)["camera"].status == "ok" for t in ticks[35:55])
     assert np.ptp([t.t_ref_ns - T0 - t.tick_id * S // 10 for t in ticks]) == 0
+
+
+def test_a_flood_costs_no_more_memory_the_longer_it_lasts() -> None:
+    """Forty times the rate, ever new incarnations and gaps; what a tick holds is handed on and forgotten."""
+    aligner = Aligner(make_rig(), T0)
+    held = []
+    tracemalloc.start()
+    for part in range(3):
+        for k in range(part * 6000, (part + 1) * 6000):
+            now = T0 + k * S // 1200
+            seq = k * 3 if k % 50 else 7 * k
+            envelope = header("camera", "camera", seq, now - 30 * MS, now)
+            envelope.boot = k // 1500
+            aligner.push(envelope, now)
+            aligner.poll(now)
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert held[2] - held[1] < 100_000
+    assert held[2] < 3_000_000

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sensorfuse.align.content.content_sync import ContentOffset, ContentSync
+from sensorfuse.align.content.doubts import BLOCKS, Jackknife
 from sensorfuse.align.content.stream_history import KEEP_NS, MAX_ENTRIES, History
 from sensorfuse.bench.lag_path import angular_rates
 from sensorfuse.bench.turning import Turning, record
@@ -21,7 +24,7 @@ def ns(time_s: np.ndarray) -> np.ndarray:
 
 def run(made: Turning, sigma: list[float], rotation: np.ndarray | None = None) -> list[ContentOffset]:
     """Feed a recording in as it would arrive; the offset at every measurement."""
-    sync = ContentSync({"sensor": 0.01}, {"sensor": np.eye(3) if rotation is None else rotation})
+    sync = ContentSync({"sensor": 0.01}, {"sensor": made.rotation.T if rotation is None else rotation})
     out, at = [], 0
     gyro_ns = ns(made.gyro_s)
     for span, turn in zip(ns(made.spans_s).tolist(), made.turns_rad.tolist(), strict=True):
@@ -65,6 +68,37 @@ def test_it_locks_follows_a_step_and_knows_how_well(stepped: Turning, tracked: l
 
 def test_the_same_input_gives_the_same_offsets(stepped: Turning, tracked: list[ContentOffset]) -> None:
     assert run(stepped, [1.5e-3] * 3) == tracked
+
+
+def test_a_picture_that_turns_less_than_its_camera_is_not_believed(stepped: Turning) -> None:
+    steadied = replace(stepped, turns_rad=0.4 * stepped.turns_rad)
+    told = run(steadied, [1.5e-3] * 3)
+    assert {o.state for o in told} == {"unobservable"}
+    assert any("it turns 0.4" in o.reason for o in told)
+
+
+def test_a_mounting_that_cannot_be_is_not_believed(stepped: Turning) -> None:
+    told = run(stepped, [1.5e-3] * 3, stepped.rotation.T @ np.diag([-1.0, -1.0, 1.0]))
+    assert {o.state for o in told} == {"unobservable"}
+    assert any("correct the rig" in o.reason for o in told)
+
+
+def test_no_call_looks_at_more_than_one_part_of_an_estimate(stepped: Turning, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first, which is judged at once; and what is told in the end has the sigma of all parts."""
+    steps: list[int] = []
+    whole = Jackknife.step
+    monkeypatch.setattr(Jackknife, "step", lambda self: (steps.append(id(self)), whole(self))[1])
+    sync = ContentSync({"sensor": 0.01}, {"sensor": stepped.rotation.T})
+    sync.push_gyro(ns(stepped.gyro_s), stepped.gyro_radps)
+    most = 0
+    for span, turn in zip(ns(stepped.spans_s).tolist()[:220], stepped.turns_rad.tolist(), strict=False):
+        sync.push_signature("sensor", {"turn_rad": turn, "turn_sigma_rad": [1.5e-3] * 3, "turn_span_ns": span}, 0, 0)
+        before = len(steps)
+        locked = sync.offset("sensor", span[1]).state == "locked"
+        sync.estimate("sensor", span[1])
+        most = max(most, len(steps) - before if locked else 0)
+    assert most == 1
+    assert len(steps) >= 3 * BLOCKS
 
 
 def test_a_sensor_that_sees_yaw_alone_is_matched_by_its_own_axis() -> None:

@@ -12,7 +12,7 @@ import pytest
 import sensorfuse.nodes.supervisor as supervisor
 import zmq
 from other_host import AHEAD_NS, FAST, ZERO, other_ns
-from sensorfuse.nodes.process import receive, subscribe
+from sensorfuse.nodes.process import subscribe
 from sensorfuse.nodes.supervisor import RunPlan, Supervisor
 from sensorfuse.nodes.timekeeper import Timekeeper
 
@@ -21,7 +21,7 @@ from sensorfuse.messages import Tick
 from sensorfuse.processes import process_table
 from sensorfuse.rig import Rig
 from sensorfuse.sim import SimulatedRig
-from sensorfuse.wire import decode_meta, pack, unpack
+from sensorfuse.wire import decode_meta, pack, receive, unpack
 
 MS = 1_000_000
 

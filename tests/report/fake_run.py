@@ -16,6 +16,17 @@ PERIOD_NS = 100_000_000
 TICKS, LOSS, MISSED = 60, range(20, 35), 50
 AGE_MS = {"camera": 12.0, "lidar": 55.0, "radar": 20.0, "imu": 3.0, "microphones": 30.0}
 SPEED = 9.0
+EXCHANGE = {
+    "state": "locked",
+    "offset_ns": -2_500_123_000,
+    "sigma_ns": 20_000,
+    "bound_ns": 150_000,
+    "skew_ppm": 12.5,
+    "round_trip_ns": 300_000,
+    "exchanges": 64,
+    "refused": 2,
+    "resets": 0,
+}
 
 
 @dataclass
@@ -147,4 +158,5 @@ def make_record(rig: Rig, ticks: int, frames_path: Path) -> RunRecord:
             Event(T0_NS + 3_480_000_000, "lidar", "back after 1.50 s"),
         ],
         frames_path=frames_path,
+        exchanges={"lidar": EXCHANGE, "radar": EXCHANGE | {"state": "learning", "exchanges": 3}},
     )

@@ -123,6 +123,7 @@ def test_every_number_is_the_summarys(made: tuple[str, dict[str, Any]]) -> None:
     assert {
         f"latency_ms/{s}/{k}" for s, row in summary["latency_ms"].items() if row["n"] for k in ("p50", "p99", "max")
     } <= keys
+    assert {f"exchanges/{p}/{k}" for p in ("lidar", "radar") for k in ("bound_ms", "exchanges", "resets")} <= keys
     assert {f"modalities/{m}/{k}" for m, row in summary["modalities"].items() for k in row} <= keys
 
 
@@ -132,6 +133,7 @@ def test_it_tells_what_happened(made: tuple[str, dict[str, Any]], fake_run: Fake
     assert summary["headline"] in words
     assert fake_run.record.command in words
     assert fake_run.record.source in words
+    assert "lidar locked +2.500123" in words
     assert words.count("adds up") == len(summary["streams"])
     assert "off by" not in words
     for event in fake_run.record.events:

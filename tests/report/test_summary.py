@@ -156,6 +156,20 @@ def test_terminal_text_shows_when_a_modality_was_away(fake_run: FakeRun) -> None
     assert "lidar: back after 1.50 s" in text
 
 
+def test_other_hosts_clocks_are_told_from_here(fake_run: FakeRun) -> None:
+    """A timekeeper says how far the supervisor is ahead; the summary how far the other host is ahead of it."""
+    summary = build_summary(fake_run.record, fake_run.frames, None)
+    lidar, radar = summary["exchanges"]["lidar"], summary["exchanges"]["radar"]
+    assert (lidar["state"], lidar["offset_s"], lidar["skew_ppm"]) == ("locked", 2.500123, -12.5)
+    assert (lidar["sigma_ms"], lidar["bound_ms"], lidar["round_trip_ms"]) == (0.02, 0.15, 0.3)
+    assert (lidar["exchanges"], lidar["refused"], lidar["resets"]) == (64, 2, 0)
+    assert (radar["state"], radar["offset_s"], radar["bound_ms"]) == ("learning", None, None)
+    words = " ".join(print_text(summary).split())
+    assert "lidar locked +2.500123 s 0.15 ms 64" in words
+    alone = build_summary(replace(fake_run.record, exchanges={}), fake_run.frames, None)
+    assert "clock of" not in print_text(alone)
+
+
 def test_terminal_text_takes_hostile_words_as_they_are(fake_run: FakeRun) -> None:
     record = replace(fake_run.record, model="[bold]x[/nope]")
     assert "[bold]x[/nope]" in print_text(build_summary(record, fake_run.frames, None))

@@ -139,3 +139,24 @@ def test_settings_for_rigs_that_cannot_be_edited(tmp_path: Path) -> None:
     assert "deadline_ms: 60.0" in target.read_text()
     with pytest.raises(SensorfuseError, match="--rig"):
         write_rig(None, None, {}, target)
+
+
+@pytest.mark.parametrize("pace", [2.0, 0.5])
+def test_a_log_recorded_from_one_that_was_played_is_told_at_its_own_pace(pace: float) -> None:
+    def played(messages: list[Message]) -> list[Message]:
+        return [(s, s / pace + (r - s) / pace) for s, r in messages]
+
+    camera = regular(20, 60, 0.01, 0.001, 30.0)
+    live = survey(FakeLog({"camera": camera, "imu": imu(60)}), two_sensor_rig(), False)
+    report = survey(FakeLog({"camera": played(camera), "imu": played(imu(60))}), two_sensor_rig(), False)
+    assert (live.pace, report.pace) == (1.0, pytest.approx(pace, rel=3e-4))
+    assert f"played at {pace:g} times its own pace" in report.notes[0]
+    assert not any("played" in note for note in live.notes)
+    assert report.duration_s == pytest.approx(live.duration_s, rel=1e-3)
+    assert "jumped" not in verdict(report, "camera")
+    assert report.streams["camera"].clock.delay_ms is not None
+    assert live.streams["camera"].clock.delay_ms is not None
+    assert report.streams["camera"].clock.delay_ms["p50"] == pytest.approx(
+        live.streams["camera"].clock.delay_ms["p50"], abs=0.5
+    )
+    assert json.loads(json.dumps(report.to_dict()))["pace"] == report.pace

@@ -8,7 +8,7 @@ radar by its speed, a microphone by what the camera saw.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ class _Stream:
     """One stream's history and track."""
 
     tracker: OffsetTracker
-    R_base_sensor: Floats
+    R_base_sensor: Floats | None
     turns: History = field(default_factory=lambda: History(6))
     speeds: History = field(default_factory=lambda: History(2))
     motion: History = field(default_factory=lambda: History(1))
@@ -66,6 +66,7 @@ class _Stream:
     check_ns: int | None = None
     pushed_s: float | None = None
     latest: Match | None = None
+    judging: Match | None = None  # a new estimate, while its parts are looked at, one per call
     rotation: Floats | None = None
 
     def histories(self) -> tuple[History, ...]:
@@ -78,13 +79,14 @@ class ContentSync:
 
     Args:
         prior_sigmas_s: per stream, one sigma of the offset that the rig gives (which has been applied already).
-        rotations: per stream, R_base_sensor (3, 3); used only where a sensor sees less than three axes.
+        rotations: per stream, R_base_sensor (3, 3): the axis of a sensor that sees one alone, and what a turn that is
+            found must roughly have; without it the axes are the base's and any mounting goes.
     """
 
     def __init__(self, prior_sigmas_s: Mapping[str, float], rotations: Mapping[str, Floats] | None = None) -> None:
         turned = rotations or {}
         self._streams = {
-            name: _Stream(OffsetTracker(sigma), np.asarray(turned.get(name, np.eye(3)), dtype=np.float64))
+            name: _Stream(OffsetTracker(sigma), np.asarray(turned[name], dtype=np.float64) if name in turned else None)
             for name, sigma in prior_sigmas_s.items()
         }
         self._gyro = History(3)
@@ -140,7 +142,7 @@ class ContentSync:
         known = self._streams[stream]
         for history in known.histories():
             history.clear()
-        known.since_ns = None
+        known.since_ns = known.judging = None
 
     # ---- output
 
@@ -167,6 +169,8 @@ class ContentSync:
         self._newest_ns = t_ns
         known = self._streams[stream]
         t_s = self._seconds(t_ns)
+        due = known.due_ns is None or not 0 <= t_ns - known.due_ns < EVERY_NS
+        self._judge(known, t_s, due)
         if known.check_ns is None or not 0 <= t_ns - known.check_ns < CHECK_NS:
             known.check_ns = t_ns
             short = self._match(known, t_ns, CHECK_WINDOW_S, CHECK_GATE)
@@ -178,12 +182,16 @@ class ContentSync:
                     known.tracker.check(short.at_s, short.offset_s, short.sigma_s, short.accepted, *move)
             if known.tracker.state == "reacquiring":
                 self._reacquire(known, t_ns)
-        if known.due_ns is None or not 0 <= t_ns - known.due_ns < EVERY_NS:
+        if due:
             known.due_ns = t_ns
             if not known.tracker.restless(t_s):
                 found = self._match(known, t_ns, WINDOW_S, Gate())
-                if found is not None:
-                    self._take(known, found, WINDOW_S)
+                if found is not None and found.parts is not None and known.pushed_s is not None:
+                    known.judging = found
+                elif found is not None:
+                    self._take(known, found.judged(), WINDOW_S)
+                elif known.pushed_s is not None and known.onsets.newest_ns is None:
+                    known.tracker.look(t_s)
         if known.onsets.newest_ns is not None and (known.heard_ns is None or t_ns - known.heard_ns >= ONSETS_NS):
             known.heard_ns = t_ns
             found = self._match_onsets(known, t_ns)
@@ -191,11 +199,24 @@ class ContentSync:
                 self._take(known, found, PATH_S)
         return self.offset(stream, t_ns)
 
+    def _judge(self, known: _Stream, t_s: float, at_once: bool) -> None:
+        """Look at one more part of a new estimate, so that no call takes long, and take the estimate in after the last;
+        one from before the offset moved is dropped.
+        """
+        found = known.judging
+        if found is None or found.parts is None or known.tracker.restless(t_s):
+            known.judging = None
+            return
+        found.parts.step()
+        if found.parts.done or at_once:
+            known.judging = None
+            self._take(known, found.judged(), WINDOW_S)
+
     def _begin_anew(self, t_ns: int) -> None:
         """The reference clock was set back: offsets belong to the sensors and stay, all else is forgotten."""
         last_s = self._seconds(self._newest_ns or 0)
         for known in self._streams.values():
-            known.since_ns = None
+            known.since_ns = known.judging = None
             tracker = OffsetTracker(known.tracker.sigma_s(last_s), known.tracker.offset_s(last_s))
             tracker.epoch = known.tracker.epoch
             known.tracker, known.pushed_s = tracker, None
@@ -208,7 +229,7 @@ class ContentSync:
 
     def _take(self, known: _Stream, found: Match, window_s: float) -> None:
         fresh = 1.0 if known.pushed_s is None else (found.at_s - known.pushed_s) / window_s
-        known.latest = found
+        known.latest = replace(found, parts=None)
         move = (found.skew, found.skew_sigma)
         known.tracker.push(found.at_s, found.offset_s, found.sigma_s, found.accepted, fresh, *move)
         if found.accepted:
@@ -237,10 +258,12 @@ class ContentSync:
                 return None
             if axis is None:
                 spans = mean_rates(span[seen], row[seen, :3], row[seen, 3:])
-                return matched_turns(reference, spans, known.tracker, gate)
+                mounted = known.R_base_sensor.T if known.R_base_sensor is not None else None
+                return matched_turns(reference, spans, known.tracker, gate, mounted)
             sigma = row[seen, 3 + axis][:, None]
             spans = mean_rates(span[seen], np.repeat(row[seen, axis][:, None], 3, axis=1), np.repeat(sigma, 3, axis=1))
-            along = as_reference(reference.time_s, reference.value @ known.R_base_sensor[:, axis])
+            way = (known.R_base_sensor if known.R_base_sensor is not None else np.eye(3))[:, axis]
+            along = as_reference(reference.time_s, reference.value @ way)
             one = Spans(spans.start_s, spans.end_s, np.ascontiguousarray(spans.value[:, :1]), spans.weight)
             return matched_scalar(along, one, known.tracker, gate)
         if known.speeds.newest_ns is not None:
@@ -288,4 +311,4 @@ class ContentSync:
             if jumped_s is not None:
                 known.since_ns = base_ns + round(jumped_s * 1e9)
         known.tracker.reacquire(at_s, offset_s, sigma_s, skew, skew_sigma)
-        known.pushed_s = at_s
+        known.pushed_s, known.judging = at_s, None

@@ -20,6 +20,7 @@ SKEW_WANDER = 1e-6  # skew, per square root of a second
 RESTLESS_S, RESTLESS_WANDER = 30.0, 2e-3  # after the offset has moved, its skew is held to be moving for a while
 GATE_SIGMAS = 4.0
 CONSISTENT = 4
+SURER = 3.0  # an estimate with so much more sigma says nothing against those that disagree with the track
 MAX_SKEW = 0.05  # between estimates that are still taken as of one motion
 SLEW = 1e-3
 STEP_S, STEP_SIGMA_S = 0.020, 0.002
@@ -110,6 +111,10 @@ class OffsetTracker:
         if self._accepted_s is not None and self._sound(t_s, offset_s, sigma_s):
             self._disagrees(Estimate(t_s, offset_s, sigma_s, skew, skew_sigma), accepted)
 
+    def look(self, t_s: float) -> None:
+        """Nothing was measured by `t_s`: the state says for how long."""
+        self._name_state(t_s)
+
     def reacquire(
         self, t_s: float, offset_s: float, sigma_s: float, skew: float = 0.0, skew_sigma: float = SKEW_SIGMA
     ) -> None:
@@ -151,9 +156,10 @@ class OffsetTracker:
             return False
         x, cov = self._predict(new.t_s)
         if abs(new.offset_s - x[0]) <= GATE_SIGMAS * float(np.sqrt(cov[0, 0] + new.sigma_s**2)):
-            self._odd.clear()
-            if self.state == "reacquiring":
-                self.state = "locked"
+            if not self._odd or new.sigma_s < SURER * self._odd[-1].sigma_s:
+                self._odd.clear()
+                if self.state == "reacquiring":
+                    self.state = "locked"
             return False
         if self._odd:
             last = self._odd[-1]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sensorfuse.align.content.doubts import AGAIN_S, ANY_GATE, Jackknife, implausible, implausible_gain
 from sensorfuse.align.content.offset_tracker import OffsetTracker
 from sensorfuse.align.content.rate_offset import RateOffset, match_rates
 from sensorfuse.align.content.reference import Floats, Reference, Spans
@@ -19,7 +21,7 @@ FEW_AXES = 0.8  # of the rows: three axes are used where so many have them
 
 @dataclass(frozen=True)
 class Match:
-    """An estimate for one moment; seconds from the base of the clock."""
+    """An estimate for one moment; seconds from the base of the clock. `parts`: of an accepted one, to be judged by."""
 
     at_s: float
     offset_s: float
@@ -32,6 +34,17 @@ class Match:
     skew: float
     skew_sigma: float
     rotation: Floats | None = None
+    parts: Jackknife | None = None
+
+    def judged(self) -> Match:
+        """The estimate after its parts have been looked at: with the larger of its sigma and their spread, or refused
+        where it hangs on one of them.
+        """
+        if self.parts is None:
+            return self
+        spread_s, doubt = self.parts.verdict()
+        sigma_s = max(self.sigma_s, spread_s) if math.isfinite(spread_s) else self.sigma_s
+        return replace(self, sigma_s=sigma_s, accepted=not doubt, reason=doubt, parts=None)
 
 
 def seen_axes(sigma: Floats) -> tuple[NDArray[np.bool_], int | None]:
@@ -45,16 +58,36 @@ def seen_axes(sigma: Floats) -> tuple[NDArray[np.bool_], int | None]:
     return np.asarray(finite[:, axis]), axis
 
 
-def matched_turns(reference: Reference, spans: Spans, tracker: OffsetTracker, gate: Gate) -> Match:
+def matched_turns(
+    reference: Reference, spans: Spans, tracker: OffsetTracker, gate: Gate, mounted: Floats | None = None
+) -> Match:
+    """By rotations about three axes; `mounted`: R_sensor_reference (3, 3) where the rig says it."""
     moved, level, skew = _along(spans, tracker)
     m = match_rates(reference, moved, MAX_LAG_S, 0.0, gate, drift=True)
-    return _placed(m, float(m.excitation[0]), m.rotation, level, skew)
+    still = _still(moved, m)
+    if m.accepted:
+        doubt = implausible(reference, still, m.offset_s, m.rotation, mounted)
+        m = replace(m, accepted=not doubt, reason=doubt)
+    parts = Jackknife(still, m, lambda part: match_rates(reference, part, AGAIN_S, m.offset_s, ANY_GATE))
+    return _placed(m, float(m.excitation[0]), m.rotation, parts, level, skew)
 
 
 def matched_scalar(reference: Reference, spans: Spans, tracker: OffsetTracker, gate: Gate) -> Match:
+    """By one number that both know."""
     moved, level, skew = _along(spans, tracker)
     m = match_scalars(reference, moved, MAX_LAG_S, 0.0, gate, drift=True)
-    return _placed(m, m.excitation, None, level, skew)
+    if m.accepted:
+        doubt = implausible_gain(m.gain)
+        m = replace(m, accepted=not doubt, reason=doubt)
+    again = replace(ANY_GATE, moving=gate.moving)
+    parts = Jackknife(_still(moved, m), m, lambda part: match_scalars(reference, part, AGAIN_S, m.offset_s, again))
+    return _placed(m, m.excitation, None, parts, level, skew)
+
+
+def _still(spans: Spans, found: RateOffset | ScalarOffset) -> Spans:
+    """The spans with the drift that was found taken out of their times."""
+    drifted = found.skew * (spans.middle_s - found.at_s)
+    return replace(spans, start_s=spans.start_s + drifted, end_s=spans.end_s + drifted)
 
 
 def _along(spans: Spans, tracker: OffsetTracker) -> tuple[Spans, float, float]:
@@ -67,11 +100,17 @@ def _along(spans: Spans, tracker: OffsetTracker) -> tuple[Spans, float, float]:
 
 
 def _placed(
-    m: RateOffset | ScalarOffset, excitation: float, rotation: Floats | None, level: float, skew: float
+    m: RateOffset | ScalarOffset,
+    excitation: float,
+    rotation: Floats | None,
+    parts: Jackknife,
+    level: float,
+    skew: float,
 ) -> Match:
     """An estimate of what was left along the track, as one of the whole offset."""
     at_s = (m.at_s - level) / (1 + skew)
     offset = level + skew * at_s + m.offset_s
     moves = (1 + skew) * (1 + m.skew) - 1
     sigma = m.skew_sigma if m.accepted and m.skew_sigma > 0 else float("inf")
-    return Match(at_s, offset, m.sigma_s, m.accepted, m.peak, m.gap, excitation, m.reason, moves, sigma, rotation)
+    told = (m.peak, m.gap, excitation, m.reason, moves, sigma)
+    return Match(at_s, offset, m.sigma_s, m.accepted, *told, rotation, parts if m.accepted else None)

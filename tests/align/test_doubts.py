@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from sensorfuse.align.content.doubts import BLOCKS, Jackknife
 from sensorfuse.align.content.reference import Spans, as_spans
-from sensorfuse.sync.content_check import BLOCKS, jackknife
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def test_spread_of_a_mean_is_that_of_the_jackknife() -> None:
         index = np.round(part.start_s * 10).astype(int)
         return Found(float(noise[index].mean()))
 
-    spread_s, doubt = jackknife(seen, fit(seen), fit, 0.02)
+    spread_s, doubt = Jackknife(seen, fit(seen), fit).verdict()
     blocks = noise.reshape(BLOCKS, -1).mean(axis=1)
     assert doubt == ""
     assert spread_s == pytest.approx(blocks.std(ddof=1) / np.sqrt(BLOCKS), rel=1e-6)
@@ -43,6 +43,6 @@ def test_one_motion_alone() -> None:
     def fit(part: Spans) -> Found:
         return Found(0.1) if (part.start_s > 9.0).any() else Found(-0.2, 0.05)
 
-    _, doubt = jackknife(seen, fit(seen), fit, 0.02)
-    assert "one motion, 8.8 s into the log" in doubt
-    assert jackknife(seen, Found(0.1, peak=0.98), fit, 0.02)[1] == ""
+    _, doubt = Jackknife(seen, fit(seen), fit).verdict()
+    assert "one motion, at 8.8 s" in doubt
+    assert Jackknife(seen, Found(0.1, peak=0.98), fit).verdict()[1] == ""
