@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sensorfuse.align.deskew import BodyMotion
 from sensorfuse.fusion.fuser import FusionResult
+from sensorfuse.fusion.hearing import Hearing, PcmBlock
 from sensorfuse.geometry import Transform
 from sensorfuse.messages import CLASSES, Detections, Sample, SoundEvent, StreamTick, Tick
 from sensorfuse.rig import AudioConfig, LidarConfig, RadarConfig, Rig
@@ -25,7 +26,7 @@ from sensorfuse.track.object_fusion import fuse_detections
 from sensorfuse.track.priors import VEHICLES
 from sensorfuse.track.radar_detector import RadarDetector, RadarDetectorConfig, RadarReturns, base_velocity
 from sensorfuse.track.radar_polar import RadarPolarConfig, RadarPolarDetector
-from sensorfuse.track.sound import SoundBlock, SoundDetector, fuse_sounds
+from sensorfuse.track.sound import SoundDetector, fuse_sounds
 from sensorfuse.track.timed import TimedDetections, move_detections
 
 Array = NDArray[np.float64]
@@ -34,6 +35,8 @@ SHAPE_ORDER = {"lidar": 0, "radar": 1}
 RADAR_SCORE_WEIGHT = 0.7  # radar's objects are less sure evidence than their scores say when they agree with LiDAR's
 GYRO_SIGMA_RADPS = 0.01
 INS_SIGMA_MPS = 0.3
+SOUND_NS = 100_000_000
+SOUND_MISSING = 0.4  # of it, and each half that is there is listened to by itself
 SIREN_CONE_RAD = np.radians(12.0)
 SIREN_RANGE_M = 60.0
 
@@ -61,6 +64,7 @@ class LateFusion:
         self._radars: dict[str, RadarDetector] = {}
         self._polars: dict[str, RadarPolarDetector] = {}
         self._sounds: dict[str, SoundDetector] = {}
+        self._hearing: dict[str, Hearing] = {}
         for name, sensor in rig.sensors.items():
             if sensor.modality == "lidar":
                 lidar = sensor.lidar or LidarConfig()
@@ -83,14 +87,15 @@ class LateFusion:
             elif sensor.modality == "audio":
                 places = np.array((sensor.audio or AudioConfig()).microphones_m, dtype=np.float64)
                 self._sounds[name] = SoundDetector(places, self._mount[name])
+                self._hearing[name] = Hearing()
 
     # ---- on arrival
 
-    def encode(self, sample: Sample) -> TimedDetections | RadarReturns | InertialEvidence | SoundBlock | None:
-        """What the sample's sensor says by itself; None for a camera.
+    def encode(self, sample: Sample) -> TimedDetections | RadarReturns | InertialEvidence | PcmBlock | None:
+        """What the sample's sensor says by itself; None for a camera; of sound, which is cut at the tick, the block.
 
         Raises:
-            SensorfuseError: the rig has no such stream.
+            SensorfuseError: the rig has no such stream, or a block of sound has no rate.
         """
         self.rig.sensor(sample.stream)
         mount, arrays = self._mount[sample.stream], sample.arrays
@@ -109,11 +114,7 @@ class LateFusion:
             rate = mount.rotation @ arrays["gyro_radps"].mean(axis=0)
             return InertialEvidence(rate, None if velocity is None else mount.rotation @ velocity[-1])
         if sample.modality == "audio":
-            rate_hz = (
-                sample.meta.get("sample_rate_hz")
-                or (self.rig.sensor(sample.stream).audio or AudioConfig()).sample_rate_hz
-            )
-            return self._sounds[sample.stream].analyse(arrays["pcm"], int(rate_hz))
+            return PcmBlock.of_sample(sample, self.rig.sensor(sample.stream).audio or AudioConfig())
         return None
 
     def _polar_step(self, sample: Sample) -> float:
@@ -138,7 +139,7 @@ class LateFusion:
                 sources[name] = found
         order = sorted(sources, key=lambda n: (SHAPE_ORDER.get(streams[n].modality, 9), n))
         fused, shares = fuse_detections([(sources[n], 1.0 if n == order[0] else RADAR_SCORE_WEIGHT) for n in order])
-        sounds, heard = self._sounds_at(streams, evidence, path)
+        sounds, heard = self._sounds_at(tick.t_ref_ns, streams, evidence, path)
         fused = name_by_siren(fused, sounds)
         return FusionResult(
             detections=fused,
@@ -181,19 +182,22 @@ class LateFusion:
         return None
 
     def _sounds_at(
-        self, streams: dict[str, StreamTick], evidence: dict[str, list[Any]], path: BodyMotion
+        self, t_ns: int, streams: dict[str, StreamTick], evidence: dict[str, list[Any]], path: BodyMotion
     ) -> tuple[list[SoundEvent], list[str]]:
         """Events of the best array per name, and which arrays listened."""
         events: dict[str, SoundEvent] = {}
         heard = []
         for name, stream in streams.items():
-            blocks = [e for e in evidence[name] if isinstance(e, SoundBlock)]
-            if not blocks:
+            if stream.modality != "audio":
+                continue
+            hearing = self._hearing[name]
+            hearing.listen(t_ns + stream.dt_ns, evidence[name])
+            windows = hearing.windows(t_ns, SOUND_NS, 1, SOUND_MISSING) or hearing.windows(t_ns, SOUND_NS // 2, 2)
+            if not windows:
                 continue
             heard.append(name)
-            period_s = self.rig.sensor(name).period_ns / 1e9
-            lags = [-(stream.dt_ns / 1e9) + period_s * (len(blocks) - 1 - i) - b.time_s for i, b in enumerate(blocks)]
-            then = path.at([-round(1e9 * lag) for lag in lags])
+            blocks = [self._sounds[name].analyse(w.pcm, round(w.rate_hz)) for w in windows]
+            then = path.at([w.start_ns + round(1e9 * b.time_s) - t_ns for w, b in zip(windows, blocks, strict=True)])
             turned = np.arctan2(then[:, 0, 1], then[:, 0, 0])  # of the body since, left positive
             for event in fuse_sounds(blocks, turned.tolist()):
                 if event.name not in events or event.score > events[event.name].score:

@@ -1,7 +1,8 @@
 """A learned strategy at run time: encoders and fusion network by ONNX Runtime, everything else in numpy. No torch.
 
-`encode` runs a sensor's encoder when its sample arrives. `fuse` moves each feature map to the tick by the robot's own
-motion, says which modalities are present, and runs one network, the same for every subset of sensors.
+`encode` runs a sensor's encoder when its sample arrives; sound waits for the tick, which says where to cut it. `fuse`
+moves each feature map to the tick by the robot's own motion, says which modalities are present, and runs one network,
+the same for every subset of sensors.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.decode import DecodeConfig, decode_boxes, decode_sounds
 from sensorfuse.fusion.fuser import FusionResult
 from sensorfuse.fusion.grid import GRID
+from sensorfuse.fusion.hearing import Hearing, PcmBlock
 from sensorfuse.fusion.preprocess import Preprocessor
-from sensorfuse.fusion.sound import direction_observable
+from sensorfuse.fusion.sound import SoundFeatures
 from sensorfuse.fusion.warp import planar_motion, warp_map
 from sensorfuse.messages import MODALITIES, Detections, Modality, Sample, StreamTick, Tick
 from sensorfuse.rig import AudioConfig, Rig
@@ -30,6 +32,8 @@ from sensorfuse.rig import AudioConfig, Rig
 FEATURE_WIDTH = 24
 SPATIAL: tuple[Modality, ...] = ("camera", "lidar", "radar")
 VX_UNIT_MPS = 10.0
+SOUND_WINDOW_NS, SOUND_WINDOWS = 50_000_000, 2
+"""Windows of sound that a tick's features are the mean of: what the networks were trained on."""
 MOTION_INDEX = (0, 5)
 """Which entries of a twist the network estimates: vx and the yaw rate."""
 
@@ -84,30 +88,37 @@ class LearnedFusion:
         self.model = f"{strategy}-{self._fusion.digest[:12]}"
         self._config = DecodeConfig(tuple(card["score_thresholds"]), sound_threshold=card["sound_threshold"])
         self._sigma_floor = np.array([card["motion_rms"]["vx_mps"], card["motion_rms"]["yaw_rate_radps"]])
-        self._directional = any(
-            direction_observable(np.array((s.audio or AudioConfig()).microphones_m), s.T_base_sensor.transform())
-            for s in rig.sensors.values()
-            if s.modality == "audio"
-        )
+        arrays = {n: s for n, s in rig.sensors.items() if s.modality == "audio"}
+        self._sound_features = {n: SoundFeatures.of_sensor(s) for n, s in arrays.items()}
+        self._hearing = {n: Hearing() for n in arrays}
+        self._directional = any(f.directional for f in self._sound_features.values())
         shape = (FEATURE_WIDTH, GRID.cells, GRID.cells)
         self._blank = {m: np.zeros(shape if m in SPATIAL else (FEATURE_WIDTH,), np.float32) for m in MODALITIES}
 
-    def encode(self, sample: Sample) -> Encoded:
-        """Preprocessing and the encoder of the sample's modality."""
+    def encode(self, sample: Sample) -> Encoded | PcmBlock:
+        """Preprocessing and the encoder of the sample's modality; of a block of sound the block itself.
+
+        Raises:
+            SensorfuseError: the rig does not fuse this stream, or the payload cannot be read.
+        """
+        if sample.modality == "audio":
+            return PcmBlock.of_sample(sample, self.rig.sensor(sample.stream).audio or AudioConfig())
         inputs = self._preprocess.inputs(sample)
         features = self._encoders[sample.modality].run({name: array[None] for name, array in inputs.items()})[
             "features"
         ][0]
         return Encoded(features, measurement_middle_ns(sample))
 
-    def fuse(self, tick: Tick, evidence: dict[str, list[Encoded]]) -> FusionResult:
+    def fuse(self, tick: Tick, evidence: dict[str, list[Any]]) -> FusionResult:
         """Fuse one tick from whatever evidence there is; with none, nothing is detected."""
         by_modality: dict[Modality, list[str]] = {m: [] for m in MODALITIES}
         moved: dict[str, NDArray[np.float32]] = {}
         for stream in tick.streams:
             if evidence.get(stream.stream):
-                moved[stream.stream] = self._at_tick(stream, tick, evidence[stream.stream])
-                by_modality[stream.modality].append(stream.stream)
+                features = self._at_tick(stream, tick, evidence[stream.stream])
+                if features is not None:
+                    moved[stream.stream] = features
+                    by_modality[stream.modality].append(stream.stream)
         if not moved:
             return FusionResult(Detections.empty(), {"fusion": Detections.empty()})
         inputs: dict[str, NDArray[np.float32]] = {"present": np.zeros((1, len(MODALITIES)), np.float32)}
@@ -136,14 +147,27 @@ class LearnedFusion:
             twist_sigma=sigma,
         )
 
-    def _at_tick(self, stream: StreamTick, tick: Tick, evidence: list[Encoded]) -> NDArray[np.float32]:
+    def _at_tick(self, stream: StreamTick, tick: Tick, evidence: list[Any]) -> NDArray[np.float32] | None:
         """One stream's features at t_ref: its newest map, moved; or the mean of its vectors."""
+        if stream.modality == "audio":
+            return self._sound_at(stream, tick, evidence)
         if stream.modality not in SPATIAL:
             return np.mean([e.features for e in evidence], axis=0, dtype=np.float32)
         newest = evidence[-1]
         return warp_map(
             newest.features, planar_motion(BodyMotion.of_tick(tick).transform(stream.dt_ns + newest.middle_ns))
         )
+
+    def _sound_at(self, stream: StreamTick, tick: Tick, blocks: list[PcmBlock]) -> NDArray[np.float32] | None:
+        """Features of the windows of sound by the tick, None where too much of it was lost."""
+        hearing = self._hearing[stream.stream]
+        hearing.listen(tick.t_ref_ns + stream.dt_ns, blocks)
+        windows = hearing.windows(tick.t_ref_ns, SOUND_WINDOW_NS, SOUND_WINDOWS)
+        if not windows:
+            return None
+        features = self._sound_features[stream.stream]
+        inputs = np.stack([features(w.pcm, round(w.rate_hz)) for w in windows])
+        return np.mean(self._encoders["audio"].run({"block": inputs})["features"], axis=0, dtype=np.float32)
 
     def _motion(self, tick: Tick, motion: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The tick's twist, with vx and yaw rate combined with the network's by their inverse variances."""

@@ -104,9 +104,8 @@ class Preprocessor:
             return lambda s: {"bev": radar_bev(_radar_returns(s, radar), matrix)}
         if sensor.modality == "imu":
             return lambda s: {"window": imu_window(s, pose.rotation)}
-        audio = sensor.audio or AudioConfig()
-        features = SoundFeatures(np.array(audio.microphones_m), pose)
-        rate_hz = audio.sample_rate_hz
+        features = SoundFeatures.of_sensor(sensor)
+        rate_hz = (sensor.audio or AudioConfig()).sample_rate_hz
         return lambda s: {"block": features(s.arrays["pcm"], int(s.meta.get("sample_rate_hz", rate_hz)))}
 
 

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.geometry import Transform
+from sensorfuse.rig import AudioConfig, SensorConfig
 
 BANDS = 40
 AZIMUTHS = 36
 SOUND_FEATURES = 2 * BANDS + 1 + AZIMUTHS + 1  # band levels, tonality, loudness, steered power, direction known
 SPEED_OF_SOUND_MPS = 343.0
-FFT_SIZE = 1024
+FFT_S = 0.064  # 1024 samples at 16 kHz: bins are as wide at any rate
 BAND_RANGE_HZ = (60.0, 7600.0)
 STEERED_RANGE_HZ = (200.0, 4000.0)
 FLOOR = 1e-10
@@ -39,6 +40,12 @@ def direction_observable(microphones_m: NDArray[np.float64], T_base_sensor: Tran
 class SoundFeatures:
     """Turns PCM blocks of one array into feature vectors (118,). Tables are made once per sample rate."""
 
+    @classmethod
+    def of_sensor(cls, sensor: SensorConfig) -> SoundFeatures:
+        """For an audio sensor of a rig."""
+        places = np.array((sensor.audio or AudioConfig()).microphones_m, dtype=np.float64)
+        return cls(places, sensor.T_base_sensor.transform())
+
     def __init__(self, microphones_m: NDArray[np.float64], T_base_sensor: Transform) -> None:
         self.microphones_m = np.asarray(microphones_m, dtype=np.float64)
         self.directional = direction_observable(self.microphones_m, T_base_sensor)
@@ -48,7 +55,7 @@ class SoundFeatures:
     def _table(self, rate_hz: int) -> tuple[NDArray[np.int64], slice, NDArray[np.complex64]]:
         """Band number of each bin (-1 outside), the steered bins, and steering phases (36, pairs * bins)."""
         if rate_hz not in self._tables:
-            hz = np.fft.rfftfreq(FFT_SIZE, 1 / rate_hz)
+            hz = np.fft.rfftfreq(round(FFT_S * rate_hz), 1 / rate_hz)
             edges = np.geomspace(*BAND_RANGE_HZ, BANDS + 1)
             band = np.searchsorted(edges, hz, side="right") - 1
             band[(hz < edges[0]) | (hz >= edges[-1])] = -1
@@ -67,10 +74,11 @@ class SoundFeatures:
         A block with another number of channels than the rig says still has its bands; its direction is marked unknown.
         Of a block longer than the transform, the latest part counts.
         """
-        pcm = pcm[-FFT_SIZE:]
+        size = round(FFT_S * rate_hz)
+        pcm = pcm[-size:]
         band, steered, steering = self._table(rate_hz)
         out = np.zeros(SOUND_FEATURES, np.float32)
-        spectrum = np.fft.rfft(pcm * np.hanning(len(pcm))[:, None], FFT_SIZE, axis=0) / max(len(pcm), 1)  # (F, C)
+        spectrum = np.fft.rfft(pcm * np.hanning(len(pcm))[:, None], size, axis=0) / max(len(pcm), 1)  # (F, C)
         power = np.square(np.abs(spectrum)).mean(axis=1)
         inside = band >= 0
         total = np.bincount(band[inside], power[inside], BANDS)

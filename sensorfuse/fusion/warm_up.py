@@ -74,7 +74,9 @@ def typical_sample(rig: Rig, stream: str, stamp_ns: int = 0) -> Sample:
 
 
 def warm_up(rig: Rig, fuser: Fuser) -> None:
-    """Encode, fuse and track a few made-up ticks; a strategy's `fuse` keeps nothing of them between ticks."""
+    """Encode, fuse and track a few made-up ticks; a strategy keeps nothing of them but their sound, which the first
+    real block, of another time, clears.
+    """
     tracker = ObjectTracker(TrackerConfig.from_rig(rig))
     for k in range(TICKS):
         t_ns = k * PERIOD_NS

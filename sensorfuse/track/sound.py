@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
+from scipy.ndimage import maximum_filter1d, median_filter
 
 from sensorfuse.geometry import Transform
 from sensorfuse.messages import SoundEvent
@@ -21,14 +21,14 @@ from sensorfuse.messages import SoundEvent
 Array = NDArray[np.float64]
 
 SPEED_OF_SOUND_MPS = 343.0
-FFT_SIZE = 2048
+FFT_S = 0.128  # 2048 samples at 16 kHz: bins are as wide at any rate
 AZIMUTHS = 144
 PEAK_RATIO = 12.0  # of a tonal bin over its local floor, in power
 STEERED_HZ = (250.0, 5000.0)
 SIREN_HZ = (380.0, 1700.0)
 HORN_LOW_HZ, HORN_HIGH_HZ = (345.0, 470.0), (430.0, 590.0)
 HORN_RATIO = (1.215, 1.295)  # of the two tones of a horn: about a major third
-MIN_TONE = 2e-9  # mean square of a tone below which nothing is heard
+MIN_TONE = 4.1e-6  # mean square of a tone below which nothing is heard
 
 
 @dataclass(frozen=True)
@@ -68,16 +68,17 @@ class SoundDetector:
         self.directional = len(spread) >= 3 and bool(np.linalg.svd(spread, compute_uv=False)[1] > 0.01)
 
     def analyse(self, pcm: NDArray[np.floating], rate_hz: int) -> SoundBlock:
-        """Evidence of one block (N, C) in [-1, 1]. Of a block longer than 2048 samples the latest part counts."""
+        """Evidence of one block (N, C) in [-1, 1]. Of a block longer than 128 ms the latest part counts."""
         block = np.asarray(pcm, dtype=np.float64)
-        middle = (len(block) - min(len(block), FFT_SIZE) / 2) / rate_hz
-        block = block[-FFT_SIZE:]
+        size = 2 * round(FFT_S * rate_hz / 2)
+        middle = (len(block) - min(len(block), size) / 2) / rate_hz
+        block = block[-size:]
         window = np.asarray(np.hanning(len(block)), dtype=np.float64)
-        spectrum = np.fft.rfft((block - block.mean(axis=0)) * window[:, None], FFT_SIZE, axis=0)
-        spectrum = spectrum / max(float(np.sqrt((window**2).sum() * FFT_SIZE)), 1e-12)
+        spectrum = np.fft.rfft((block - block.mean(axis=0)) * window[:, None], size, axis=0)
+        spectrum = spectrum / max(float(np.sqrt((window**2).sum() * size)), 1e-12)
         power = np.asarray(np.square(np.abs(spectrum)).mean(axis=1), dtype=np.float64)
-        hz: Array = np.linspace(0.0, rate_hz / 2, FFT_SIZE // 2 + 1, dtype=np.float64)
-        peaks, width = self._peaks(power, hz, FFT_SIZE / max(len(block), 1))
+        hz: Array = np.linspace(0.0, rate_hz / 2, size // 2 + 1, dtype=np.float64)
+        peaks, width = self._peaks(power, hz, size / max(len(block), 1))
         out = SoundBlock(middle)
         horn = _horn_pitch(peaks)
         if horn is not None:
@@ -96,9 +97,9 @@ class SoundDetector:
         step = hz[1]
         half = int(np.ceil(2 * stretch))
         floor = median_filter(power, size=int(420 / step) | 1, mode="nearest") + 1e-12
-        local = np.array([power[max(0, k - half) : k + half + 1].max() for k in range(len(power))])
+        local = maximum_filter1d(power, 2 * half + 1, mode="nearest")
         index = np.flatnonzero((power >= local) & (power > PEAK_RATIO * floor) & (hz > 250) & (hz < 5200))
-        total = power[index] * 2 * half / FFT_SIZE
+        total = power[index] * 2 * half
         return [
             (float(hz[k]), float(power[k] / floor[k]), float(p))
             for k, p in zip(index, total, strict=True)

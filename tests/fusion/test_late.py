@@ -163,18 +163,38 @@ def test_evidence_is_moved_to_the_tick(fuser: LateFusion) -> None:
     np.testing.assert_allclose(result.detections.center[0], motion_between(twist, 0.08) @ place[0], atol=1e-9)
 
 
-def test_sounds_of_a_synthetic_siren(fuser: LateFusion, synthetic_rig: Rig) -> None:
-    sensor = synthetic_rig.sensors["microphones"]
+@pytest.mark.parametrize("length", [160, 800, 1600])
+def test_sounds_of_a_synthetic_siren_whatever_the_blocks(synthetic_rig: Rig, length: int) -> None:
+    fuser, sensor = LateFusion(synthetic_rig), synthetic_rig.sensors["microphones"]
     places = np.array([[0.1, 0.1, 0.0], [0.1, -0.1, 0.0], [-0.1, -0.1, 0.0], [-0.1, 0.1, 0.0]])
     toward = np.array([np.cos(0.6), np.sin(0.6), 0.0])
-    t = np.arange(800)[:, None] / 16000 + (places @ toward)[None] / 343.0
+    t = np.arange(1600)[:, None] / 16000 + (places @ toward)[None] / 343.0
     pcm = (0.02 * (np.sin(2 * np.pi * 900 * t) + 0.4 * np.sin(2 * np.pi * 1800 * t))).astype(np.float32)
-    sample = Sample("microphones", "audio", 0, 0, 0, sensor.frame, {"pcm": pcm}, {"sample_rate_hz": 16000})
-    tick = Tick(0, 0, 0, False, [StreamTick("microphones", "audio", "ok")], np.eye(4), np.zeros(6), np.full(6, np.inf))
-    result = fuser.fuse(tick, {"microphones": [fuser.encode(sample)]})
+    starts = [k * 62_500 for k in range(0, 1600, length)]
+    samples = [
+        Sample("microphones", "audio", n, at, at, sensor.frame, {"pcm": pcm[at // 62_500 :][:length]})
+        for n, at in enumerate(starts)
+    ]
+    stream = StreamTick("microphones", "audio", "ok", seqs=list(range(len(samples))), dt_ns=starts[-1] - 60_000_000)
+    tick = Tick(0, 60_000_000, 0, False, [stream], np.eye(4), np.zeros(6), np.full(6, np.inf))
+    result = fuser.fuse(tick, {"microphones": [fuser.encode(s) for s in samples]})
     assert [s.name for s in result.sounds] == ["siren"]
     assert result.sounds[0].azimuth_rad == pytest.approx(0.6, abs=0.05)
     assert result.weights == {"microphones": 1.0}
+
+
+def test_sound_is_heard_from_where_the_body_points_at_the_tick(synthetic_rig: Rig) -> None:
+    """Turning left at 1 rad/s, the middle of the window 40 ms before the tick: the siren has wandered right since."""
+    fuser = LateFusion(synthetic_rig)
+    places = np.array([[0.1, 0.1, 0.0], [0.1, -0.1, 0.0], [-0.1, -0.1, 0.0], [-0.1, 0.1, 0.0]])
+    t = np.arange(1600)[:, None] / 16000 + (places @ [np.cos(0.6), np.sin(0.6), 0.0])[None] / 343.0
+    pcm = (0.02 * (np.sin(2 * np.pi * 900 * t) + 0.4 * np.sin(2 * np.pi * 1800 * t))).astype(np.float32)
+    sample = Sample("microphones", "audio", 0, 0, 0, "microphones_link", {"pcm": pcm}, {"sample_rate_hz": 16000})
+    stream = StreamTick("microphones", "audio", "ok", seqs=[0], dt_ns=-90_000_000)
+    twist = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+    tick = Tick(0, 90_000_000, 0, False, [stream], np.eye(4), twist, np.full(6, 0.01))
+    result = fuser.fuse(tick, {"microphones": [fuser.encode(sample)]})
+    assert result.sounds[0].azimuth_rad == pytest.approx(0.6 - 0.04, abs=0.01)
 
 
 def test_a_siren_names_the_vehicle_it_comes_from() -> None:

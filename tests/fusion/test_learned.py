@@ -91,6 +91,31 @@ def test_sounds_need_microphones(fusion: LearnedFusion, synthetic_rig: Rig, rand
     assert fusion.fuse(make_tick(synthetic_rig), evidence).sounds == []
 
 
+def test_sound_is_cut_at_the_tick_whatever_its_blocks(fusion: LearnedFusion, synthetic_rig: Rig) -> None:
+    """100 ms of sound in two blocks, as the networks were trained, in ten or in one: the same features. With the older
+    half lost, those of the other half.
+    """
+    pcm = np.random.default_rng(0).normal(0, 0.1, (1600, 4)).astype(np.float32)
+    tick = make_tick(synthetic_rig, dt_ns=0)
+    (stream,) = (s for s in tick.streams if s.stream == "microphones")
+
+    def features(length: int, first: int = 0) -> np.ndarray:
+        starts = range(first, 1600, length)
+        blocks = [Sample("microphones", "audio", 0, k * 62_500, 0, "", {"pcm": pcm[k : k + length]}) for k in starts]
+        stream.dt_ns = starts[-1] * 62_500 - 80_000_000
+        found = fusion._sound_at(stream, tick, [fusion.encode(b) for b in blocks])  # type: ignore[misc]
+        assert found is not None
+        return found
+
+    trained = [
+        fusion._encoders["audio"].run({"block": fusion._sound_features["microphones"](half, 16000)[None]})["features"]
+        for half in (pcm[:800], pcm[800:])
+    ]
+    for length in (800, 160, 1600):
+        np.testing.assert_allclose(features(length), np.mean(trained, axis=0)[0], atol=1e-5)
+    np.testing.assert_allclose(features(800, 800), trained[1][0], atol=1e-5)
+
+
 def test_stale_maps_are_moved(fusion: LearnedFusion, synthetic_rig: Rig) -> None:
     """A map that is 200 ms old, at 10 m/s, gives what the same map moved back by 2 m gives."""
     features = np.zeros((24, 64, 64), np.float32)

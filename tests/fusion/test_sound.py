@@ -62,3 +62,15 @@ def test_silence_and_long_blocks_are_finite() -> None:
     features = SoundFeatures(SQUARE, Transform.identity())
     for block in (np.zeros((800, 4)), np.ones((1, 4)), np.random.default_rng(0).normal(size=(5000, 4))):
         assert np.isfinite(features(block.astype(np.float32), 48000)).all()
+
+
+def test_features_hardly_depend_on_the_rate() -> None:
+    """The same tone and noise below 7 kHz, taken three times as often."""
+    rng = np.random.default_rng(0)
+    spectrum = np.fft.rfft(0.01 * rng.standard_normal(2400))
+    spectrum[np.fft.rfftfreq(2400, 1 / 48000) > 7000] = 0
+    wave = np.fft.irfft(spectrum) + 0.1 * np.sin(2 * np.pi * 900 * np.arange(2400) / 48000)
+    features = SoundFeatures(SQUARE, Transform.identity())
+    fine = features(np.tile(wave[:, None], 4).astype(np.float32), 48000)
+    coarse = features(np.tile(wave[::3, None], 4).astype(np.float32), 16000)
+    np.testing.assert_allclose(fine[: 2 * BANDS], coarse[: 2 * BANDS], atol=0.05)

@@ -66,6 +66,19 @@ def test_two_sources_at_once() -> None:
     assert off(events["horn"].azimuth_rad, -1.5) < np.radians(8)
 
 
+@pytest.mark.parametrize("rate_hz", [44_100, 48_000])
+def test_other_rates_hear_the_same(rate_hz: int) -> None:
+    toward = np.array([np.cos(0.4), np.sin(0.4), 0.0])
+    rng = np.random.default_rng(6)
+    t = np.arange(rate_hz // 10) / rate_hz
+    wave = np.stack([0.02 * horn(t + x) for x in MICROPHONES @ toward / SPEED_OF_SOUND_MPS], 1)
+    block = SoundDetector(MICROPHONES, MOUNT).analyse(wave + rng.normal(0, 3e-4, wave.shape), rate_hz)
+    event = fuse_sounds([block], [0.0])[0]
+    assert (event.name, block.time_s) == ("horn", pytest.approx(0.05))
+    assert block.pitch_hz["horn"] == pytest.approx(405, abs=8)
+    assert off(event.azimuth_rad, 0.4) < np.radians(3)
+
+
 @pytest.mark.parametrize("kind", ["silence", "noise", "rumble", "click"])
 def test_other_sounds_are_no_events(kind: str) -> None:
     rng = np.random.default_rng(3)
