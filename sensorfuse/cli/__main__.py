@@ -1,0 +1,5 @@
+"""`python -m sensorfuse.cli`."""
+
+from sensorfuse.cli import main
+
+main()

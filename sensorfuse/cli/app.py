@@ -1,0 +1,92 @@
+"""The application that commands are added to, their common options, and what several of them do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from sensorfuse import __version__
+from sensorfuse.errors import SensorfuseError
+
+app = typer.Typer(
+    help="Streaming multisensor fusion: run it on a robot, replay recorded logs, measure it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+console = Console()
+
+RigOption = Annotated[str, typer.Option("--rig", "-r", help="rig file, or the name of a shipped rig")]
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="folder for the fused log, summary.json and report.html")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="write the figures there")]
+ScenarioOption = Annotated[
+    str | None,
+    typer.Option("--scenario", help="synthetic world: a shipped scenario or a .yaml file; default: the rig's"),
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="of the synthetic world; default: the rig's", min=0)]
+StrategyOption = Annotated[str | None, typer.Option("--strategy", "-s", help="fusion strategy; default: the rig's")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False) -> None:
+    if version:
+        print(f"sensorfuse {__version__}")
+        raise typer.Exit
+
+
+def find_rig(name: str, strategy: str | None) -> Any:
+    from sensorfuse.fusion.strategies import find_strategy
+    from sensorfuse.rig import load_rig
+
+    rig = load_rig(name)
+    rig = rig if strategy is None else rig.with_fusion(strategy=strategy)
+    find_strategy(rig.fusion.strategy)
+    return rig
+
+
+def live_rig(name: str, strategy: str | None, scenario: str | None = None, seed: int | None = None) -> Any:
+    """A rig whose sensors can run: there are no device drivers yet, so it needs a simulated world."""
+    from sensorfuse.rig import is_scenario_file
+    from sensorfuse.sim.scenario import load_scenario
+
+    rig = find_rig(name, strategy)
+    if scenario is not None and is_scenario_file(scenario):
+        scenario = str(Path(scenario).resolve())  # the sensors' processes look for it too
+    if scenario is not None or (seed is not None and rig.sim is not None):
+        rig = rig.with_sim(scenario, seed)
+    if rig.sim is None:
+        raise SensorfuseError(
+            f"rig {rig.name!r} has no `sim` block and this version has no device drivers: "
+            f"`sensorfuse replay LOG --rig {name}` runs it on a log; "
+            "a `sim` block or `--scenario town` gives it a synthetic world"
+        )
+    load_scenario(rig.sim.scenario)  # a fault in it is told before any process starts
+    return rig
+
+
+def prepare(out: Path) -> Path:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SensorfuseError(f"--out {out}: cannot write there: {error}") from None
+    return out
+
+
+def writable(target: Path, force: bool) -> None:
+    if target.exists() and not force:
+        raise SensorfuseError(f"{target} exists; pass --force to overwrite it")
+    prepare(target.parent)
+
+
+def write_figures(figures: dict[str, Any], path: Path | None) -> None:
+    if path is not None:
+        prepare(path.parent)
+        path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

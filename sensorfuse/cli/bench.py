@@ -1,0 +1,107 @@
+"""Commands that measure: `sensorfuse bench ...`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from sensorfuse.cli.app import (
+    JsonOption,
+    RigOption,
+    ScenarioOption,
+    StrategyOption,
+    app,
+    console,
+    live_rig,
+    write_figures,
+)
+from sensorfuse.errors import SensorfuseError
+
+bench_app = typer.Typer(help="Measurements that print figures.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(bench_app, name="bench")
+
+
+@bench_app.command("pipeline")
+def bench_pipeline(
+    rig: RigOption = "synthetic",
+    strategy: StrategyOption = None,
+    duration: Annotated[float, typer.Option("--duration", "-d", help="seconds of live run")] = 30.0,
+    as_json: JsonOption = None,
+) -> None:
+    """Live overhead: from a tick's last needed sample to its fused frame, without the model's own time.
+
+    Example: sensorfuse bench pipeline --duration 30 --json out/pipeline.json
+    """
+    from sensorfuse.bench.pipeline import measure, print_figures
+
+    model = live_rig(rig, strategy)
+    with console.status(f"making up {duration:g} s of the world, then running as long"):
+        figures = measure(model, duration)
+    print_figures(figures, console)
+    write_figures(figures, as_json)
+
+
+@bench_app.command("align")
+def bench_align(
+    part: Annotated[list[str] | None, typer.Option("--part", help="one part only; may be given again")] = None,
+    as_json: JsonOption = None,
+) -> None:
+    """How well streams are aligned, against the goals set for it, wherever the truth is known.
+
+    Example: sensorfuse bench align --part clocks --json out/align.json
+    """
+    from sensorfuse.bench.align import PARTS
+    from sensorfuse.bench.goals import figures, print_goals
+
+    unknown = [p for p in part or [] if p not in PARTS]
+    if unknown:
+        raise SensorfuseError(f"--part: no part is called {unknown[0]!r}; there are {', '.join(PARTS)}")
+    found: dict[str, Any] = {}
+    for name in part or PARTS:
+        title, measure = PARTS[name]
+        try:
+            with console.status(f"measuring {title}"):
+                goals = measure()
+        except SensorfuseError as error:
+            if part:
+                raise
+            console.print(f"{title}: left out: {error}", markup=False, highlight=False, soft_wrap=True)
+            continue
+        print_goals(title, goals, console)
+        found[name] = figures(goals)
+    write_figures({"goals": found}, as_json)
+
+
+@bench_app.command("sim")
+def bench_sim(
+    rig: RigOption = "synthetic",
+    duration: Annotated[float, typer.Option("--duration", "-d", help="simulated seconds of each sensor")] = 5.0,
+    scenario: ScenarioOption = None,
+    as_json: JsonOption = None,
+) -> None:
+    """How much faster than real time each sensor of a synthetic rig is simulated, on one core.
+
+    Example: sensorfuse bench sim --duration 5 --json out/sim.json
+    """
+    from sensorfuse.bench.sim import measure, print_figures
+
+    figures = measure(live_rig(rig, None, scenario), duration)
+    print_figures(figures, console)
+    write_figures(figures, as_json)
+
+
+@bench_app.command("dtw")
+def bench_dtw(
+    repetitions: Annotated[int, typer.Option("--repetitions", min=3, help="rounds of each measurement")] = 41,
+    as_json: JsonOption = None,
+) -> None:
+    """The DTW kernels beside the public libraries that are installed, streaming costs, the lag path's error, and goals.
+
+    Example: sensorfuse bench dtw --json out/dtw.json
+    """
+    from sensorfuse.bench.dtw import measure, print_figures
+
+    figures = measure(repetitions)
+    print_figures(figures, console)
+    write_figures(figures, as_json)
