@@ -49,7 +49,7 @@ weights: $(VENV)/.test
 	@$(BIN)/python -m sensorfuse.fusion.training.train --strategy hybrid --strategy cross_modal_attention \
 	  --data out/fusion/data --out out/fusion/run --epochs 4 --threads 1 --seed 0
 	@cp out/fusion/run/*.onnx out/fusion/run/*.json out/fusion/run/*.safetensors sensorfuse/fusion/weights/
-	@$(BIN)/python -m sensorfuse.fusion.evaluation.accuracy $(SCENARIOS) --worlds 3 --ticks 20 --into-weights sensorfuse/fusion/weights
+	@$(BIN)/sensorfuse eval accuracy $(SCENARIOS) --worlds 3 --ticks 20 --into-weights sensorfuse/fusion/weights
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info

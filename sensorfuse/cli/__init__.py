@@ -2,11 +2,11 @@
 
 from rich.console import Console
 
-from sensorfuse.cli import bench, logs, run, worlds
+from sensorfuse.cli import bench, learn, logs, run, worlds
 from sensorfuse.cli.app import app
 from sensorfuse.errors import SensorfuseError
 
-__all__ = ["app", "bench", "logs", "main", "run", "worlds"]
+__all__ = ["app", "bench", "learn", "logs", "main", "run", "worlds"]
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """How well a strategy detects on worlds it was not trained on, with every sensor and with each one missing.
 
-    python -m sensorfuse.fusion.evaluation.accuracy --strategy late --strategy hybrid --json scores.json
+    sensorfuse eval accuracy --strategy late --strategy hybrid --json scores.json
 
 Score: mean average precision over 0.5, 1, 2 and 4 m and over the groups vehicle, cyclist and pedestrian, as in
 `track/scoring.py` (nuScenes: Caesar et al., CVPR 2020), of objects on the grid that some LiDAR rays can reach.
@@ -181,9 +181,7 @@ def table(scores: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; see the module's text."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sensorfuse.fusion.evaluation.accuracy", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="sensorfuse eval accuracy", description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
         "--strategy", action="append", help=f"may be repeated; default: {', '.join(ready_strategies())}"
     )
@@ -217,7 +215,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 card = json.loads(card_file.read_text(encoding="utf-8"))
                 card["accuracy"] = {"worlds": judged["worlds"], "ticks_per_world": given.ticks, **score}
                 card_file.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""Which sensors an output came from: Shapley shares per modality, and what attention looked at."""

@@ -1,0 +1,1 @@
+"""What an absent modality's features would have been, from those that are present, and how surely."""
