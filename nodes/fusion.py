@@ -160,7 +160,7 @@ class _Fusion:
         clock = self.process.clock
         timing.durations_ns["published_at"] = clock.now_ns()
         timing.durations_ns["encode_on_path"] = self.runner.encoding_since(clock.mono_ns(timing.trigger_ns))
-        self.publisher.send(encode_record("timing", timing))
+        self.publisher.send(encode_record("timing", {"tick_id": timing.tick_id, "durations_ns": timing.durations_ns}))
 
     def _finish(self) -> None:
         if self.process.control.active:
