@@ -1,5 +1,5 @@
-"""The five encoders: camera, LiDAR and radar to feature maps on the common grid, IMU and audio to vectors. Torch;
-training only.
+"""The encoders: camera, LiDAR and radar to feature maps on the common grid, IMU and audio to vectors; and what makes
+one map of two LiDAR sweeps. Torch; training only.
 
 All outputs are non-negative (they end in ReLU): zero means no evidence, so the maps of several sensors of one modality
 merge by their maximum. Shapes: B batch, C = 24 features, X x Y = 64 x 64 cells.
@@ -66,16 +66,31 @@ class Body(nn.Module):
 
 
 class LidarEncoder(nn.Module):
-    """Pillar statistics (B, 6, 128, 128) -> (B, C, 64, 64)."""
+    """Pillar statistics of one sweep (B, 6, 128, 128) -> (B, C, 64, 64). A cell's four fine cells become channels."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = conv(LIDAR_CHANNELS, FEATURES, stride=2)
+        self.stem = nn.Sequential(nn.PixelUnshuffle(2), conv(4 * LIDAR_CHANNELS, 32))
         self.place = Place(GRID.cells)
-        self.body = Body(FEATURES + 3, FEATURES)
+        self.body = Body(32 + 3, FEATURES)
 
     def forward(self, bev: Tensor) -> Tensor:
         return self.body(self.place(self.stem(bev)))
+
+
+class SweepPair(nn.Module):
+    """Maps of a sweep and of the one before it, both moved to the tick (B, C, 64, 64), and whether there is one before
+    (B, 1) -> one map (B, C, 64, 64). What stands still lies twice in the same place; what moves does not.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meet = conv(2 * FEATURES + 1, FEATURES)
+        self.change = nn.Conv2d(FEATURES, FEATURES, 3, padding=1)
+
+    def forward(self, now: Tensor, before: Tensor, has_before: Tensor) -> Tensor:
+        plane = has_before[:, :, None, None].expand(-1, -1, GRID.cells, GRID.cells)
+        return F.relu(now + self.change(self.meet(torch.cat([now, before, plane], dim=1))))
 
 
 class RadarEncoder(nn.Module):
@@ -93,19 +108,23 @@ class RadarEncoder(nn.Module):
 class CameraEncoder(nn.Module):
     """Picture (B, 3, 128, 240) and sampling grid (B, 2 * 64, 64, 2) -> (B, C, 64, 64).
 
-    Picture features at a quarter of the resolution are read where the ground, and 1 m above it, of each cell would
-    appear (inverse perspective mapping); whether the cell is in the picture is one more channel.
+    Picture features at half the resolution, with context from a quarter of it, are read where the ground, and 1 m above
+    it, of each cell would appear (inverse perspective mapping): far cells lie a fraction of a picture row apart.
+    Whether the cell is in the picture is one more channel.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.image = nn.Sequential(conv(3, 16, 5, 2), conv(16, 32, stride=2), conv(32, 32), conv(32, FEATURES))
+        self.fine = nn.Sequential(conv(3, 16, 5, 2), conv(16, FEATURES))
+        self.coarse = nn.Sequential(conv(FEATURES, 32, stride=2), conv(32, 32), conv(32, FEATURES))
         self.place = Place(GRID.cells)
         self.body = Body(len(HEIGHTS_M) * (FEATURES + 1) + 3, FEATURES, kernel=1)
 
     def forward(self, image: Tensor, lift: Tensor) -> Tensor:
         seen = (lift.abs().amax(dim=-1) <= 1.0).to(image.dtype)[:, None]  # (B, 1, K * X, Y)
-        lifted = F.grid_sample(self.image(image), lift, mode="bilinear", padding_mode="zeros", align_corners=False)
+        fine = self.fine(image)
+        features = fine + F.interpolate(self.coarse(fine), scale_factor=2.0, mode="nearest")
+        lifted = F.grid_sample(features, lift, mode="bilinear", padding_mode="zeros", align_corners=False)
         parts = []
         for k in range(len(HEIGHTS_M)):
             rows = slice(k * GRID.cells, (k + 1) * GRID.cells)

@@ -111,6 +111,23 @@ def check_parity(module: nn.Module, path: Path, batches: Mapping[int, Mapping[st
     return worst
 
 
+def sweep_examples(batch: int, seed: int = 0) -> dict[str, Tensor]:
+    """Plausible random inputs of what makes one map of two sweeps, by name."""
+    rng = torch.Generator().manual_seed(seed)
+    maps = (batch, FEATURES, GRID.cells, GRID.cells)
+    return {
+        "now": torch.rand(maps, generator=rng),
+        "before": torch.rand(maps, generator=rng),
+        "has_before": (torch.rand((batch, 1), generator=rng) > 0.5).float(),
+    }
+
+
+def export_sweeps(module: nn.Module, path: Path) -> float:
+    """Write what makes one map of two sweeps; its parity error."""
+    export(module, sweep_examples(2), ("features",), path)
+    return check_parity(module, path, {b: sweep_examples(b, seed=b) for b in (1, 3)})
+
+
 def export_encoder(module: nn.Module, modality: Modality, path: Path) -> float:
     """Write an encoder; its parity error."""
     export(module, encoder_examples(modality, 2), ("features",), path)

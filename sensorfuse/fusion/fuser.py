@@ -1,7 +1,8 @@
 """What the fusion process asks of a strategy: encode on arrival, fuse on tick.
 
 `encode` is pure: it depends on nothing but the sample, so it may run as soon as the sample arrives, in any order and
-on any thread. `fuse` runs once per tick, in tick order. Both are given to the process by `make_fuser`.
+on any thread. `fuse` runs once per tick, in tick order; it may remember earlier ticks. Both are given to the process by
+`make_fuser`.
 """
 
 from __future__ import annotations
@@ -34,9 +35,12 @@ class FusionResult:
 
 
 class Fuser(Protocol):
-    """One strategy, ready to run. `model` names the weights ("" when there are none)."""
+    """One strategy, ready to run. `model` names the weights ("" when there are none); fusers of the same `encoders`
+    take what any of them encoded.
+    """
 
     strategy: str
+    encoders: str
     model: str
     engine: str
     precision: str
@@ -50,3 +54,6 @@ class Fuser(Protocol):
 
         `dt_ns` of each stream in `tick.streams` and `tick.twist` say how far to move evidence to t_ref.
         """
+
+    def forget(self) -> None:
+        """Drop what is remembered of earlier ticks: the next one begins something else."""

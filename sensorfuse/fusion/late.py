@@ -53,6 +53,7 @@ class LateFusion:
     """Object-level fusion of whatever sensors are there. Implements `fuser.Fuser`; needs no weights."""
 
     strategy = "late"
+    encoders = "late"
     model = ""
     engine = "numpy"
     precision = "float64"
@@ -116,6 +117,10 @@ class LateFusion:
         if sample.modality == "audio":
             return PcmBlock.of_sample(sample, self.rig.sensor(sample.stream).audio or AudioConfig())
         return None
+
+    def forget(self) -> None:
+        """Drop the sounds of earlier ticks."""
+        self._hearing = {name: Hearing() for name in self._hearing}
 
     def _polar_step(self, sample: Sample) -> float:
         radar = self.rig.sensor(sample.stream).radar or RadarConfig()

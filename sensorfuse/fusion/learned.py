@@ -7,9 +7,7 @@ the same for every subset of sensors.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +16,20 @@ from numpy.typing import NDArray
 
 from sensorfuse.align.deskew import BodyMotion
 from sensorfuse.engine.onnxruntime import OnnxRuntimeEngine
-from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.decode import DecodeConfig, decode_boxes, decode_sounds
+from sensorfuse.fusion.feature_memory import FeatureMemory, RememberedMap
 from sensorfuse.fusion.fuser import FusionResult
 from sensorfuse.fusion.grid import GRID
 from sensorfuse.fusion.hearing import Hearing, PcmBlock
+from sensorfuse.fusion.model_files import read_card, weights_folder
 from sensorfuse.fusion.preprocess import Preprocessor
 from sensorfuse.fusion.sound import SoundFeatures
 from sensorfuse.fusion.warp import planar_motion, warp_map
+from sensorfuse.geometry import Transform
 from sensorfuse.messages import MODALITIES, Detections, Modality, Sample, StreamTick, Tick
 from sensorfuse.rig import AudioConfig, Rig
 
+Map = NDArray[np.float32]
 FEATURE_WIDTH = 24
 SPATIAL: tuple[Modality, ...] = ("camera", "lidar", "radar")
 VX_UNIT_MPS = 10.0
@@ -46,11 +47,6 @@ class Encoded:
 
     features: NDArray[np.float32]
     middle_ns: int = 0
-
-
-def weights_folder() -> Path:
-    """Where the shipped networks lie."""
-    return Path(str(resources.files("sensorfuse.fusion.weights")))
 
 
 def measurement_middle_ns(sample: Sample) -> int:
@@ -73,15 +69,18 @@ class LearnedFusion:
 
     def __init__(self, rig: Rig, strategy: str, weights: Path | None = None) -> None:
         folder = weights or weights_folder()
-        card = _read_card(folder / f"{strategy}.json", strategy)
+        card = read_card(folder, strategy)
         self.rig = rig
         self.strategy = strategy
+        self.encoders = card["encoders"]
         self._preprocess = Preprocessor(rig)
         threads = rig.fusion.threads
         fused = [rig.sensors[n].modality for n in rig.fused_streams()]
         self._encoders = {m: OnnxRuntimeEngine(folder / f"{m}.onnx", threads) for m in MODALITIES if m in fused}
+        self._sweeps = OnnxRuntimeEngine(folder / "sweeps.onnx", threads)
+        self._memory = FeatureMemory()
         self._fusion = OnnxRuntimeEngine(folder / f"{strategy}.onnx", threads)
-        for engine in (*self._encoders.values(), self._fusion):
+        for engine in (*self._encoders.values(), self._sweeps, self._fusion):
             engine.warm_up()
         self.engine = self._fusion.name
         self.precision = self._fusion.precision
@@ -153,10 +152,35 @@ class LearnedFusion:
             return self._sound_at(stream, tick, evidence)
         if stream.modality not in SPATIAL:
             return np.mean([e.features for e in evidence], axis=0, dtype=np.float32)
-        newest = evidence[-1]
-        return warp_map(
-            newest.features, planar_motion(BodyMotion.of_tick(tick).transform(stream.dt_ns + newest.middle_ns))
+        newest: Encoded = evidence[-1]
+        at_ns = stream.dt_ns + newest.middle_ns
+        T_tick_then = BodyMotion.of_tick(tick).transform(at_ns)
+        now = warp_map(newest.features, planar_motion(T_tick_then))
+        return (
+            self._with_sweep_before(stream, tick, newest, at_ns, T_tick_then, now)
+            if stream.modality == "lidar"
+            else now
         )
+
+    def _with_sweep_before(
+        self, stream: StreamTick, tick: Tick, newest: Encoded, at_ns: int, T_tick_then: Transform, now: Map
+    ) -> Map:
+        """One map of a sweep at the tick and of the one before it, where an earlier tick brought that."""
+        T_odom_tick = Transform.from_matrix(tick.pose)
+        remembered = RememberedMap(newest.features, tick.t_ref_ns + at_ns, T_odom_tick @ T_tick_then)
+        self._memory.put(stream.stream, remembered)
+        before = self._memory.before(stream.stream)
+        inputs = {
+            "now": now[None],
+            "before": (self._blank["lidar"] if before is None else before.at_tick(T_odom_tick))[None],
+            "has_before": np.full((1, 1), float(before is not None), np.float32),
+        }
+        return self._sweeps.run(inputs)["features"][0]
+
+    def forget(self) -> None:
+        """Drop the sweeps and sounds of earlier ticks."""
+        self._memory.forget()
+        self._hearing = {name: Hearing() for name in self._hearing}
 
     def _sound_at(self, stream: StreamTick, tick: Tick, blocks: list[PcmBlock]) -> NDArray[np.float32] | None:
         """Features of the windows of sound by the tick, None where too much of it was lost."""
@@ -182,24 +206,3 @@ class LearnedFusion:
                 twist[k] = (twist[k] * known + value * new) / (known + new)
                 sigma[k] = (known + new) ** -0.5
         return twist, sigma
-
-
-def _read_card(path: Path, strategy: str) -> dict[str, Any]:
-    """The JSON beside a network: thresholds, what trained it, and what it scored.
-
-    Raises:
-        SensorfuseError: absent, unreadable, or without the fields that running needs.
-    """
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SensorfuseError(
-            f"strategy {strategy!r} has no weights at {path}; train them with "
-            f"`python -m sensorfuse.fusion.training.train --strategy {strategy}`, or choose `late`, which needs none"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise SensorfuseError(f"{path}: not a readable description of weights: {error}") from None
-    for name in ("score_thresholds", "sound_threshold", "motion_rms"):
-        if not isinstance(card, dict) or name not in card:
-            raise SensorfuseError(f"{path}: the field {name!r} is missing; export the weights again")
-    return card

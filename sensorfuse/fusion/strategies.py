@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module, resources
+from importlib import import_module
+from pathlib import Path
 from typing import Literal
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.fuser import Fuser
+from sensorfuse.fusion.model_files import weights_folder
 from sensorfuse.rig import Rig
 
 
@@ -241,10 +243,12 @@ def strategy_names() -> list[str]:
     return [s.name for s in STRATEGIES]
 
 
-def ready_strategies() -> list[str]:
-    """Those that run as installed: object-level ones, and learned ones whose weights ship."""
-    shipped = resources.files("sensorfuse.fusion.weights")
-    return [s.name for s in STRATEGIES if s.kind == "objects" or (shipped / f"{s.name}.json").is_file()]
+def ready_strategies(weights: Path | None = None) -> list[str]:
+    """Those that run as installed: object-level ones, and learned ones whose weights are there, by default the shipped
+    ones.
+    """
+    folder = weights or weights_folder()
+    return [s.name for s in STRATEGIES if s.kind == "objects" or (folder / f"{s.name}.json").is_file()]
 
 
 def find_strategy(name: str) -> Strategy:
@@ -267,13 +271,13 @@ def load_class(target: str) -> type:
     return loaded
 
 
-def make_fuser(rig: Rig, strategy: str) -> Fuser:
-    """A strategy ready to run on a rig. Torch is not needed.
+def make_fuser(rig: Rig, strategy: str, weights: Path | None = None) -> Fuser:
+    """A strategy ready to run on a rig, with the networks of a folder, by default the shipped ones. It needs no torch.
 
     Raises:
         SensorfuseError: unknown strategy, or its weights are missing or unreadable.
     """
     row = find_strategy(strategy)
     make = load_class(row.runtime)
-    fuser: Fuser = make(rig) if row.kind == "objects" else make(rig, row.name)
+    fuser: Fuser = make(rig) if row.kind == "objects" else make(rig, row.name, weights)
     return fuser

@@ -5,7 +5,7 @@ import pytest
 
 from sensorfuse.engine.onnxruntime import OnnxRuntimeEngine, gpu_answers
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.fusion.learned import weights_folder
+from sensorfuse.fusion.model_files import weights_folder
 
 NETWORK = weights_folder() / "imu.onnx"
 

@@ -9,12 +9,12 @@ from torch import Tensor, nn  # noqa: E402
 
 from sensorfuse.errors import SensorfuseError  # noqa: E402
 from sensorfuse.fusion.encoders import ENCODERS  # noqa: E402
-from sensorfuse.fusion.export import PARITY, check_parity, encoder_examples, export, export_encoder  # noqa: E402
-from sensorfuse.fusion.learned import weights_folder  # noqa: E402
+from sensorfuse.fusion.export import PARITY, check_parity, encoder_examples, export, export_encoder, sweep_examples  # noqa: E402
 from sensorfuse.fusion.methods.cross_modal_attention import CrossModalAttentionFusion  # noqa: E402
 from sensorfuse.fusion.methods.hybrid import HybridFusion  # noqa: E402
 from sensorfuse.fusion.methods.layout import TokenLayout  # noqa: E402
-from sensorfuse.fusion.training.train import Trainee, load_encoders  # noqa: E402
+from sensorfuse.fusion.model_files import weights_folder  # noqa: E402
+from sensorfuse.fusion.training.driving import Encoders, load_encoders  # noqa: E402
 from sensorfuse.messages import MODALITIES, Modality  # noqa: E402
 
 
@@ -61,7 +61,14 @@ def test_encoders_export_with_parity(modality: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_shipped_encoders_compute_what_the_shipped_torch_weights_do(modality: Modality) -> None:
-    model = Trainee(())
-    load_encoders(model, weights_folder() / "encoders.safetensors")
+    encoders = Encoders()
+    load_encoders(encoders, weights_folder() / "encoders.safetensors")
     examples = {b: encoder_examples(modality, b, seed=b) for b in (1, 3)}
-    assert check_parity(model.encoders[modality], weights_folder() / f"{modality}.onnx", examples) <= PARITY
+    assert check_parity(encoders.by_modality[modality], weights_folder() / f"{modality}.onnx", examples) <= PARITY
+
+
+def test_the_shipped_sweep_pair_computes_what_its_torch_weights_do() -> None:
+    encoders = Encoders()
+    load_encoders(encoders, weights_folder() / "encoders.safetensors")
+    examples = {b: sweep_examples(b, seed=b) for b in (1, 3)}
+    assert check_parity(encoders.sweeps, weights_folder() / "sweeps.onnx", examples) <= PARITY

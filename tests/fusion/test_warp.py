@@ -37,7 +37,7 @@ def test_standing_still_changes_nothing() -> None:
 
 def test_training_moves_maps_the_same_way() -> None:
     torch = pytest.importorskip("torch")
-    from sensorfuse.fusion.training.train import warp_features
+    from sensorfuse.fusion.training.driving import warp_features
 
     features = np.random.default_rng(0).random((2, 5, 64, 64)).astype(np.float32)
     motions = np.stack([planar_motion(motion_between([9.0, 1, 0, 0, 0, w], 0.09)) for w in (0.5, -1.2)])

@@ -1,7 +1,5 @@
 """How well a strategy detects on worlds it was not trained on, with every sensor and with each one missing.
 
-    sensorfuse eval accuracy --strategy late --strategy hybrid --json scores.json
-
 Score: mean average precision over 0.5, 1, 2 and 4 m and over the groups vehicle, cyclist and pedestrian, as in
 `track/scoring.py` (nuScenes: Caesar et al., CVPR 2020), of objects on the grid that some LiDAR rays can reach.
 Detections near objects that nothing reaches do not count. Runs the same fuser that a robot runs.
@@ -9,29 +7,34 @@ Detections near objects that nothing reaches do not count. Runs the same fuser t
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
-from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.decode import GROUP_OF_CLASS, GROUPS, on_grid
-from sensorfuse.fusion.fuser import FusionResult
-from sensorfuse.fusion.strategies import make_fuser, ready_strategies
+from sensorfuse.fusion.fuser import Fuser, FusionResult
+from sensorfuse.fusion.learned import SPATIAL
+from sensorfuse.fusion.strategies import make_fuser
 from sensorfuse.fusion.training.dataset import Sampler, ideal_tick, visible_objects
 from sensorfuse.messages import CLASSES, MODALITIES, Detections, Sample, Tick, Truth
-from sensorfuse.rig import Rig, shipped_rig
+from sensorfuse.rig import Rig
 from sensorfuse.sim import SimulatedRig
 from sensorfuse.track.scoring import ERRORS, ScoringConfig, score_sequence
 
 HEARD_SCORE = 0.5
+RUN_TICKS = 2
+"""Ticks before and with the one that is judged, since strategies remember: the sweep before, above all."""
+AHEAD_RAD = np.radians(80.0)
+"""What every sensor sees of the surroundings: camera and radar look ahead only."""
 REPRESENTATIVES = ("car", "cyclist", "pedestrian")
 """The class that stands for each of `GROUPS` in the scores."""
 
@@ -81,7 +84,9 @@ class Tally:
     def summary(self) -> dict[str, Any]:
         """Detection scores, and errors of own motion and of sounds where there are any."""
         score = score_sequence(self.pairs, ScoringConfig(by_class=True))
+        ahead = score_sequence(self.pairs, ScoringConfig(by_class=True, field_rad=AHEAD_RAD))
         out: dict[str, Any] = {"map": score["mean_ap"], "nds": score["nds"]}
+        out |= {"map_ahead": ahead["mean_ap"], "nds_ahead": ahead["nds"]}
         names = dict(zip(REPRESENTATIVES, GROUPS, strict=True))
         out |= {f"ap_{names[c]}": v["mean_ap"] for c, v in score["classes"].items() if v["truths"]}
         out |= {name: score[name] for name in ERRORS}
@@ -110,108 +115,129 @@ def near_any(found: Detections, others: Detections, radius_m: float = 2.0) -> ND
     return np.asarray((np.hypot(away[..., 0], away[..., 1]) <= radius_m).any(axis=1))
 
 
-def scenes(rig: Rig, scenario: str, seed: int, ticks: int) -> Iterator[Scene]:
-    """Ticks of one world at random times of a lap, which fall between the sensors' own."""
+def runs(rig: Rig, scenario: str, seed: int, count: int, length: int = RUN_TICKS) -> Iterator[list[Scene]]:
+    """Runs of consecutive ticks of one world, at random times of a lap, which fall between the sensors' own."""
     world = SimulatedRig(rig, scenario=scenario, seed=seed)
     sampler = Sampler(world, rig)
     rng = np.random.default_rng([seed, *scenario.encode()])
-    for n in range(ticks):
-        t_ns = world.epoch_ns + round((1.0 + (n + rng.random()) * world.duration_s / ticks) * 1e9)
-        samples, truth = sampler.samples(t_ns, rng), world.truth(t_ns)
-        yield Scene(ideal_tick(rig, t_ns, samples, truth, n), samples, truth, visible_objects(world, t_ns))
+    for n in range(count):
+        start_ns = world.epoch_ns + round((1.0 + (n + rng.random()) * world.duration_s / count) * 1e9)
+        run = []
+        for k in range(length):
+            t_ns = start_ns + (k + 1 - length) * rig.fusion.period_ns
+            samples, truth = sampler.samples(t_ns, rng), world.truth(t_ns)
+            tick = ideal_tick(rig, t_ns, samples, truth, n * length + k)
+            run.append(Scene(tick, samples, truth, visible_objects(world, t_ns)))
+        yield run
+
+
+def encode_run(fuser: Fuser, run: Sequence[Scene], times: dict[str, list[float]]) -> list[dict[str, list[Any]]]:
+    """What a fuser's encoders make of each tick's samples, by stream; how long each took goes to `times`."""
+    out = []
+    for scene in run:
+        evidence: dict[str, list[Any]] = {}
+        for stream, got in scene.samples.items():
+            for sample in got:
+                before = time.perf_counter()
+                evidence.setdefault(stream, []).append(fuser.encode(sample))
+                times.setdefault(f"encode_{sample.modality}", []).append(time.perf_counter() - before)
+        out.append(evidence)
+    return out
+
+
+def fuse_run(
+    fuser: Fuser, run: Sequence[Scene], evidence: Sequence[dict[str, list[Any]]], present: Sequence[str], rig: Rig
+) -> tuple[FusionResult, float]:
+    """The result at the last tick of a run with only some modalities there, and how long that tick took in seconds."""
+    fuser.forget()
+    for scene, known in zip(run, evidence, strict=True):
+        held = {n: e for n, e in known.items() if rig.sensors[n].modality in present}
+        before = time.perf_counter()
+        result = fuser.fuse(scene.tick, held)
+    return result, time.perf_counter() - before
 
 
 def conditions(rig: Rig) -> dict[str, tuple[str, ...]]:
-    """Per condition the modalities that are there: all, all but one, and each heavy one alone with the IMU."""
+    """Per condition the modalities that are there: all, all but one, and of camera, LiDAR and radar only one."""
     every: tuple[str, ...] = tuple(m for m in MODALITIES if m in rig.fusion.modalities)
     out: dict[str, tuple[str, ...]] = {"all": every, **{f"no_{m}": tuple(x for x in every if x != m) for m in every}}
-    for m in ("camera", "lidar", "radar"):
+    for m in SPATIAL:
         if m in every:
-            out[f"only_{m}"] = tuple(x for x in every if x in (m, "imu"))
+            out[f"only_{m}"] = tuple(x for x in every if x == m or x not in SPATIAL)
     return out
 
 
 def evaluate(
-    rig: Rig, strategies: Sequence[str], worlds: Sequence[tuple[str, int]], ticks: int, progress: bool = False
+    rig: Rig,
+    strategies: Sequence[str],
+    worlds: Sequence[tuple[str, int]],
+    ticks: int,
+    weights: Path | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Scores by strategy and condition, and the fuser's identity and median times."""
+    """Scores by strategy and condition, and each fuser's identity and median times.
+
+    Args:
+        rig: has a simulated world.
+        worlds: (scenario, seed) pairs.
+        ticks: judged per world.
+        weights: folder of the learned strategies' networks, default the shipped ones.
+        progress: told how many worlds are done.
+
+    Raises:
+        SensorfuseError: a strategy or scenario is unknown, or weights are missing.
+    """
     cases = conditions(rig)
-    started = time.monotonic()
-    fusers = {s: make_fuser(rig, s) for s in strategies}
+    fusers = {s: make_fuser(rig, s, weights) for s in strategies}
     tallies = {s: {c: Tally() for c in cases} for s in strategies}
     times: dict[str, dict[str, list[float]]] = {s: {} for s in strategies}
-    for w, (scenario, seed) in enumerate(worlds):
-        for scene in scenes(rig, scenario, seed, ticks):
+    for done, (scenario, seed) in enumerate(worlds, 1):
+        for run in runs(rig, scenario, seed, ticks):
+            encoded: dict[str, list[dict[str, list[Any]]]] = {}
             for name, fuser in fusers.items():
-                evidence: dict[str, list[Any]] = {}
-                for stream, got in scene.samples.items():
-                    for sample in got:
-                        before = time.perf_counter()
-                        evidence.setdefault(stream, []).append(fuser.encode(sample))
-                        times[name].setdefault(f"encode_{sample.modality}", []).append(time.perf_counter() - before)
+                if fuser.encoders not in encoded:
+                    encoded[fuser.encoders] = encode_run(fuser, run, times[name])
                 for case, present in cases.items():
-                    held = {n: e for n, e in evidence.items() if rig.sensors[n].modality in present}
-                    before = time.perf_counter()
-                    result = fuser.fuse(scene.tick, held)
-                    times[name].setdefault("fuse", []).append(time.perf_counter() - before)
-                    tallies[name][case].add(result, scene)
-        if progress:
-            left = (time.monotonic() - started) / (w + 1) * (len(worlds) - w - 1)
-            print(f"\rworld {w + 1}/{len(worlds)}, {left / 60:.1f} min left ", end="", file=sys.stderr, flush=True)
+                    result, took_s = fuse_run(fuser, run, encoded[fuser.encoders], present, rig)
+                    times[name].setdefault("fuse", []).append(took_s)
+                    tallies[name][case].add(result, run[-1])
+        if progress is not None:
+            progress(done)
     return {
-        name: {
-            "model": fuser.model,
-            "engine": fuser.engine,
-            "median_ms": {k: round(1e3 * float(np.median(v)), 2) for k, v in times[name].items()},
-            "conditions": {c: t.summary() for c, t in tallies[name].items()},
-        }
-        for name, fuser in fusers.items()
+        "worlds": [f"{s} {k}" for s, k in worlds],
+        "ticks_per_world": ticks,
+        "strategies": {
+            name: {
+                "model": fuser.model,
+                "engine": fuser.engine,
+                "median_ms": {k: round(1e3 * float(np.median(v)), 2) for k, v in times[name].items()},
+                "conditions": {c: t.summary() for c, t in tallies[name].items()},
+            }
+            for name, fuser in fusers.items()
+        },
     }
 
 
-def table(scores: dict[str, Any]) -> str:
-    """Mean average precision: a row per condition, a column per strategy."""
-    names = list(scores)
-    rows = ["condition".ljust(14) + "".join(n.rjust(max(len(n) + 2, 10)) for n in names)]
-    for case in next(iter(scores.values()))["conditions"]:
-        cells = (f"{scores[n]['conditions'][case].get('map', 0.0):.3f}".rjust(max(len(n) + 2, 10)) for n in names)
-        rows.append(case.ljust(14) + "".join(cells))
-    return "\n".join(rows)
+def print_scores(scores: dict[str, Any], console: Console) -> None:
+    """Mean average precision, all around and ahead: a row per strategy, a column per condition."""
+    first = next(iter(scores["strategies"].values()))
+    for measure, title in (("map", "mean average precision, all around"), ("nds_ahead", "detection score, 80° ahead")):
+        told = f"{title}: {len(scores['worlds'])} unseen worlds, {scores['ticks_per_world']} ticks each"
+        table = Table(title=told, box=box.SIMPLE, padding=0)
+        table.add_column("strategy", no_wrap=True)
+        for case in first["conditions"]:
+            table.add_column(
+                case.replace("_", "\n").replace("camera", "cam"), justify="right", no_wrap=True, min_width=5
+            )
+        for name, score in scores["strategies"].items():
+            table.add_row(name, *(f"{c.get(measure, 0.0):.3f}".lstrip("0") for c in score["conditions"].values()))
+        console.print(table)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command; see the module's text."""
-    parser = argparse.ArgumentParser(prog="sensorfuse eval accuracy", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument(
-        "--strategy", action="append", help=f"may be repeated; default: {', '.join(ready_strategies())}"
-    )
-    parser.add_argument("--rig", default="synthetic")
-    parser.add_argument("--scenario", action="append", help="may be repeated; default: the rig's own")
-    parser.add_argument(
-        "--seed", type=int, default=5000, help="of the first world; those below 5000 may be training worlds"
-    )
-    parser.add_argument("--worlds", type=int, default=6, help="per scenario")
-    parser.add_argument("--ticks", type=int, default=30, help="per world")
-    parser.add_argument("--json", type=Path, help="write the scores here")
-    parser.add_argument("--into-weights", type=Path, help="folder whose <strategy>.json gets the scores as `accuracy`")
-    given = parser.parse_args(arguments)
-    try:
-        rig = shipped_rig(given.rig)
-        scenarios = given.scenario or [rig.sim.scenario if rig.sim else "town"]
-        worlds = [(s, given.seed + k) for k in range(given.worlds) for s in scenarios]
-        scores = evaluate(rig, given.strategy or ready_strategies(), worlds, given.ticks, progress=True)
-    except SensorfuseError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
-    print(f"\nmean average precision over {len(worlds)} unseen worlds, {given.ticks} ticks each", file=sys.stderr)
-    print(table(scores))
-    judged = {"worlds": [f"{s} {k}" for s, k in worlds], "ticks_per_world": given.ticks, "strategies": scores}
-    if given.json:
-        given.json.write_text(json.dumps(judged, indent=1) + "\n", encoding="utf-8")
-    if given.into_weights:
-        for name, score in scores.items():
-            card_file = given.into_weights / f"{name}.json"
-            if card_file.exists():
-                card = json.loads(card_file.read_text(encoding="utf-8"))
-                card["accuracy"] = {"worlds": judged["worlds"], "ticks_per_world": given.ticks, **score}
-                card_file.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+def into_cards(scores: dict[str, Any], weights: Path) -> None:
+    """Put each strategy's scores into its record beside the weights, as `accuracy`."""
+    judged = {k: v for k, v in scores.items() if k != "strategies"}
+    for name, score in scores["strategies"].items():
+        card_file = weights / f"{name}.json"
+        card = json.loads(card_file.read_text(encoding="utf-8")) if card_file.exists() else {"strategy": name}
+        card_file.write_text(json.dumps(card | {"accuracy": judged | score}, indent=1) + "\n", encoding="utf-8")

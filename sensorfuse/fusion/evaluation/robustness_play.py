@@ -105,7 +105,7 @@ class Player:
         }
 
     def _encode(self, condition: Condition, fuser: Fuser, ticks: list[Any], clean: Evidence | None) -> Evidence:
-        forget(fuser)
+        fuser.forget()
         known: dict[Any, Any] = {}
         out: Evidence = []
         for n, messages in enumerate(ticks):
@@ -123,7 +123,7 @@ class Player:
     def play(self, condition: Condition, evidence: Mapping[str, Evidence], contestant: Contestant) -> list[Outcome]:
         """One outcome per tick of the run."""
         run = condition.run
-        forget(contestant.fuser)
+        contestant.fuser.forget()
         outcomes = []
         for n, t_ns in enumerate(run.times_ns):
             taken = {
@@ -138,10 +138,3 @@ class Player:
             spent_ms = 1e3 * (time.perf_counter() - before)
             outcomes.append(Outcome(result, Scene(tick, taken, run.truths[n], run.visible[n]), spent_ms))
         return outcomes
-
-
-def forget(fuser: Fuser) -> None:
-    """Let a fuser that remembers something of the ticks before begin anew."""
-    begin_anew = getattr(fuser, "forget", None)
-    if begin_anew is not None:
-        begin_anew()

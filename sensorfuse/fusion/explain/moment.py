@@ -49,7 +49,7 @@ class Witness:
     def __init__(self, fuser: Fuser) -> None:
         self.fuser = fuser
         self.strategy, self.model = fuser.strategy, fuser.model
-        self.engine, self.precision = fuser.engine, fuser.precision
+        self.engine, self.precision, self.encoders = fuser.engine, fuser.precision, fuser.encoders
         self.last: tuple[Tick, dict[str, list[Any]], FusionResult] | None = None
 
     def encode(self, sample: Sample) -> Any:
@@ -59,6 +59,10 @@ class Witness:
         result = self.fuser.fuse(tick, evidence)
         self.last = tick, evidence, result
         return result
+
+    def forget(self) -> None:
+        self.fuser.forget()
+        self.last = None
 
 
 def find_moment(log: Path, rig: Rig, fuser: Fuser, at_s: float) -> Moment:

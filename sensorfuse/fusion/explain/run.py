@@ -9,7 +9,7 @@ import numpy as np
 from sensorfuse.fusion.explain.explanation import Explanation, explain
 from sensorfuse.fusion.explain.page import write_explanation
 from sensorfuse.fusion.explain.tapped import TappedFusion
-from sensorfuse.fusion.learned import weights_folder
+from sensorfuse.fusion.model_files import weights_folder
 from sensorfuse.rig import load_rig
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sensorfuse.fusion.imputation.feature_imputer import MAPS, Typical
+from sensorfuse.fusion.training.driving import Encoders, load_encoders
 from sensorfuse.fusion.training.examples import Examples
-from sensorfuse.fusion.training.train import Trainee, load_encoders
 from sensorfuse.messages import MODALITIES
 
 
@@ -65,9 +65,8 @@ def encode_shards(shards: Sequence[Path], encoders: Path, batch: int = 10) -> Fe
     Raises:
         SensorfuseError: the encoders can't be read.
     """
-    model = Trainee(())
+    model = Encoders().eval()
     load_encoders(model, encoders)
-    model.eval()
     parts: list[list[Tensor]] = [[] for _ in MODALITIES]
     present = []
     with torch.no_grad():
@@ -77,7 +76,7 @@ def encode_shards(shards: Sequence[Path], encoders: Path, batch: int = 10) -> Fe
                 index = np.arange(first, min(first + batch, len(examples)))
                 everyone = np.ones((len(index), len(MODALITIES)), np.float32)
                 one = examples.batch(index, np.zeros(len(index), bool), everyone)
-                for m, x in enumerate(model.features(one)):
+                for m, x in enumerate(model(one)):
                     parts[m].append(x.half() if m < MAPS else x)
                 present.append(one.present)
     return Features([torch.cat(x) for x in parts], torch.cat(present))

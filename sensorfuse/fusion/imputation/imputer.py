@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sensorfuse.engine.onnxruntime import OnnxRuntimeEngine
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.fusion.learned import weights_folder
+from sensorfuse.fusion.model_files import weights_folder
 from sensorfuse.messages import MODALITIES, Modality
 
 Array = NDArray[np.float32]

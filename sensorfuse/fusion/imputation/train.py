@@ -30,7 +30,7 @@ from sensorfuse.fusion.imputation.features import Features, encode_shards
 from sensorfuse.fusion.imputation.imputer import METHODS, file_name, output_names
 from sensorfuse.fusion.imputation.product_of_experts import ProductOfExpertsImputer
 from sensorfuse.fusion.imputation.retrieval import RetrievalImputer
-from sensorfuse.fusion.learned import weights_folder
+from sensorfuse.fusion.model_files import weights_folder
 from sensorfuse.fusion.training.dataset import read_index
 from sensorfuse.fusion.training.modality_dropout import draw_dropout
 from sensorfuse.messages import MODALITIES

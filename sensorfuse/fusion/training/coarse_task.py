@@ -20,9 +20,10 @@ from sensorfuse.fusion.decode import GROUPS
 from sensorfuse.fusion.heads import PRIOR
 from sensorfuse.fusion.methods.layout import TokenLayout
 from sensorfuse.fusion.model import SPATIAL, WIDTH
-from sensorfuse.fusion.training.examples import Examples, draw_dropout
+from sensorfuse.fusion.training.driving import Trainee, load_encoders
+from sensorfuse.fusion.training.examples import Examples
 from sensorfuse.fusion.training.losses import LOSS_WEIGHTS, focal_loss
-from sensorfuse.fusion.training.train import Trainee, load_encoders
+from sensorfuse.fusion.training.modality_dropout import draw_dropout
 from sensorfuse.messages import MODALITIES, SOUND_CLASSES
 
 CELLS = 16
@@ -36,7 +37,7 @@ class CoarseTicks:
     def __init__(self, shards: Sequence[Path], encoders: Path, batch: int = 20) -> None:
         examples = Examples(shards)
         model = Trainee(())
-        load_encoders(model, encoders)
+        load_encoders(model.encoders, encoders)
         model.eval()
         tokens: list[list[Tensor]] = [[] for _ in MODALITIES]
         present, heat, motion, sound = [], [], [], []

@@ -1,7 +1,5 @@
 """Training data from the synthetic rig: small arrays per tick, one shard per simulated world.
 
-    python -m sensorfuse.fusion.training.dataset --out out/fusion/data --worlds 60 --ticks 50
-
 Worlds are (scenario, seed) pairs; the last ones are held out whole. Ticks lie at random times of a lap; now and then a
 sensor's sample is one or two periods old, as it is when the newest one was lost. Samples go through the same
 preprocessing as at run time.
@@ -9,11 +7,9 @@ preprocessing as at run time.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +33,11 @@ STALE_CHANCE = 0.2
 TWIST_NOISE = np.array([0.3, 0.1, 0.05, 0.005, 0.005, 0.01])
 """One sigma of what is added to the true twist that moves the maps: m/s and rad/s."""
 MIN_ECHOES = 3
+SWEEP_BEFORE = "lidar_before"
+MAPS = (*SPATIAL, SWEEP_BEFORE)
+"""What is moved to the tick, in the order of a shard's `warp`."""
 SUFFIX = ".npz"
+INDEX_FILE = "index.json"
 
 
 def event_ns(sample: Sample, rig: Rig) -> int:
@@ -68,6 +68,11 @@ class Sampler:
                 out[stream] = [self.world.sample(stream, max(k - n, 0)) for n in reversed(range(WINDOW))]
         return out
 
+    def sweep_before(self, samples: dict[str, list[Sample]]) -> Sample:
+        """The sweep before the LiDAR's of `samples`."""
+        now = next(got[-1] for got in samples.values() if got[-1].modality == "lidar")
+        return self.world.sample(now.stream, max(now.seq - 1, 0))
+
 
 def ideal_tick(rig: Rig, t_ns: int, samples: dict[str, list[Sample]], truth: Truth, tick_id: int = 0) -> Tick:
     """The tick an aligner with perfect clocks would make of these samples; its twist is true, but said to be unsure."""
@@ -94,12 +99,19 @@ class Shard:
         self.rows: dict[str, list[Any]] = {}
 
     def add(
-        self, samples: dict[str, list[Sample]], t_ns: int, truth: Truth, visible: NDArray[np.bool_], noise: Any
+        self,
+        samples: dict[str, list[Sample]],
+        before: Sample,
+        t_ns: int,
+        truth: Truth,
+        visible: NDArray[np.bool_],
+        noise: Any,
     ) -> None:
+        """One tick: what each sensor gave, and `before`, the sweep before the LiDAR's."""
         assert truth.twist is not None
         twist = truth.twist + noise
         present = np.zeros(len(MODALITIES), np.float32)
-        warp = np.zeros((len(SPATIAL), 4), np.float32)
+        warp = np.zeros((len(MAPS), 4), np.float32)
         warp[:, 0] = 1
         row: dict[str, Any] = {}
         for stream, got in samples.items():
@@ -109,8 +121,7 @@ class Shard:
             present[MODALITIES.index(modality)] = 1
             if modality in SPATIAL:
                 inputs = self.preprocess.inputs(got[-1])
-                dt_ns = event_ns(got[-1], self.rig) + measurement_middle_ns(got[-1]) - t_ns
-                warp[SPATIAL.index(modality)] = planar_motion(motion_between(twist, -dt_ns * 1e-9))
+                warp[MAPS.index(modality)] = self._moved(got[-1], t_ns, twist)
                 if modality == "camera":
                     row["camera"], self.lift = small_image(got[-1]), inputs["lift"]
                 else:
@@ -118,6 +129,8 @@ class Shard:
             else:
                 name = next(iter(INPUT_SHAPES[modality]))
                 row[modality] = np.stack([self.preprocess.inputs(s)[name] for s in got])
+        row[SWEEP_BEFORE] = self.preprocess.inputs(before)["bev"].astype(np.float16)
+        warp[MAPS.index(SWEEP_BEFORE)] = self._moved(before, t_ns, twist)
         sounds = np.zeros((len(SOUND_CLASSES), 2), np.float32)
         for k, name in enumerate(SOUND_CLASSES):
             azimuths = [e.azimuth_rad for e in truth.sounds if e.name == name]
@@ -140,6 +153,11 @@ class Shard:
         for name, value in row.items():
             self.rows.setdefault(name, []).append(value)
 
+    def _moved(self, sample: Sample, t_ns: int, twist: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The body's planar motion from when a sample was measured to the tick."""
+        dt_ns = event_ns(sample, self.rig) + measurement_middle_ns(sample) - t_ns
+        return planar_motion(motion_between(twist, -dt_ns * 1e-9))
+
     def write(self, path: Path) -> None:
         ragged = ("class_id", "center", "size", "yaw", "velocity", "visible")
         arrays = {n: np.concatenate(v) if n in ragged else np.stack(v) for n, v in self.rows.items()}
@@ -156,7 +174,7 @@ def make_shard(rig: Rig, ticks: int, scenario: str, seed: int, path: Path) -> No
         t_ns = world.epoch_ns + round((1.0 + (n + rng.random()) * world.duration_s / ticks) * 1e9)
         samples = sampler.samples(t_ns, rng, STALE_CHANCE)
         noise = rng.standard_normal(6) * TWIST_NOISE
-        shard.add(samples, t_ns, world.truth(t_ns), visible_objects(world, t_ns), noise)
+        shard.add(samples, sampler.sweep_before(samples), t_ns, world.truth(t_ns), visible_objects(world, t_ns), noise)
     shard.write(path)
 
 
@@ -167,12 +185,9 @@ def read_index(folder: Path) -> dict[str, Any]:
         SensorfuseError: there is no data, or it is incomplete.
     """
     try:
-        index: dict[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        index: dict[str, Any] = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise SensorfuseError(
-            f"{folder}: no training data here; make it with "
-            f"`python -m sensorfuse.fusion.training.dataset --out {folder}`"
-        ) from None
+        raise SensorfuseError(f"{folder}: no training data here; `sensorfuse train --data {folder}` makes it") from None
     missing = [s for part in ("training", "held_out") for s in index.get(part, []) if not (folder / s).exists()]
     if missing or not index.get("training") or not index.get("held_out"):
         raise SensorfuseError(
@@ -181,40 +196,38 @@ def read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command; see the module's text."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sensorfuse.fusion.training.dataset", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--rig", default="synthetic", help="a shipped rig with a simulated world")
-    parser.add_argument("--scenario", action="append", help="may be repeated; default: the rig's own")
-    parser.add_argument("--worlds", type=int, default=40, help="per scenario")
-    parser.add_argument("--held-out", type=int, default=4, help="of them, per scenario")
-    parser.add_argument("--ticks", type=int, default=40, help="per world")
-    parser.add_argument("--seed", type=int, default=1000, help="of the first world")
-    parser.add_argument("--jobs", type=int, default=1, help="worlds made at a time")
-    given = parser.parse_args(arguments)
-    rig = shipped_rig(given.rig)
-    scenarios = given.scenario or [rig.sim.scenario if rig.sim else "town"]
-    worlds = [(s, given.seed + k) for k in range(given.worlds) for s in scenarios]
-    first_held_out = given.seed + given.worlds - given.held_out
-    index: dict[str, Any] = {
-        "rig": rig.name,
-        "scenarios": scenarios,
-        "seeds": [given.seed, given.seed + given.worlds - 1],
-        "ticks_per_world": given.ticks,
-        "training": [world_file(given.out, s, k, SUFFIX).name for s, k in worlds if k < first_held_out],
-        "held_out": [world_file(given.out, s, k, SUFFIX).name for s, k in worlds if k >= first_held_out],
-    }
-    started = time.monotonic()
-    shards = make_worlds(partial(make_shard, rig, given.ticks), worlds, given.out, SUFFIX, given.jobs)
+@dataclass(frozen=True)
+class DataConfig:
+    """Which worlds examples are taken from: `worlds` per scenario, seeds counted from `seed`; the last `held_out` of
+    them are not trained on.
+    """
+
+    rig: str = "synthetic"
+    scenarios: tuple[str, ...] = ("town", "town_rain", "town_night", "town_fog", "highway", "city")
+    worlds: int = 40
+    held_out: int = 2
+    ticks: int = 40
+    seed: int = 1000
+
+
+def make_data(config: DataConfig, folder: Path, jobs: int = 1) -> Iterator[tuple[int, int]]:
+    """Simulate the worlds that `folder` lacks, `jobs` at a time; yields how many there are and how many there will be.
+
+    Raises:
+        SensorfuseError: nothing would be left to train on, or a scenario is unknown.
+    """
+    if not 0 < config.held_out < config.worlds:
+        raise SensorfuseError(
+            f"{config.held_out} held-out worlds of {config.worlds} per scenario: expected at least one of each kind"
+        )
+    worlds = [(s, config.seed + k) for k in range(config.worlds) for s in config.scenarios]
+    first_held_out = config.seed + config.worlds - config.held_out
+    shards = make_worlds(partial(make_shard, shipped_rig(config.rig), config.ticks), worlds, folder, SUFFIX, jobs)
     for n, _ in enumerate(shards, 1):
-        left = (time.monotonic() - started) / n * (len(worlds) - n)
-        print(f"\rworld {n}/{len(worlds)}, {left / 60:.1f} min left ", end="", file=sys.stderr, flush=True)
-    (given.out / "index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-    print(file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()
+        yield n, len(worlds)
+    index: dict[str, Any] = {
+        **asdict(config),
+        "training": [world_file(folder, s, k, SUFFIX).name for s, k in worlds if k < first_held_out],
+        "held_out": [world_file(folder, s, k, SUFFIX).name for s, k in worlds if k >= first_held_out],
+    }
+    (folder / INDEX_FILE).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")

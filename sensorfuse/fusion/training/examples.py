@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sensorfuse.fusion.sound import AZIMUTHS, BANDS
+from sensorfuse.fusion.training.dataset import SWEEP_BEFORE
 from sensorfuse.fusion.training.losses import Targets, make_targets
-from sensorfuse.messages import MODALITIES, SOUND_CLASSES, Detections, Modality, SoundEvent
+from sensorfuse.messages import SOUND_CLASSES, Detections, SoundEvent
 
-DENSE = ("camera", "lidar", "radar", "imu", "audio", "present", "warp", "motion")
+DENSE = ("camera", "lidar", SWEEP_BEFORE, "radar", "imu", "audio", "present", "warp", "motion")
 RAGGED = ("class_id", "center", "size", "yaw", "velocity", "visible")
 
 
@@ -25,10 +26,22 @@ RAGGED = ("class_id", "center", "size", "yaw", "velocity", "visible")
 class Batch:
     """Encoder inputs by modality, how to move each map, who is there, and what is true."""
 
-    inputs: dict[Modality, tuple[Tensor, ...]]
-    warp: Tensor  # (B, 3, 4) [cos, sin, tx, ty] of camera, lidar, radar
+    inputs: dict[str, tuple[Tensor, ...]]  # of each modality, and the sweep before the LiDAR's
+    warp: Tensor  # (B, 4, 4) [cos, sin, tx, ty] of `dataset.MAPS`
     present: Tensor  # (B, 5)
+    has_before: Tensor  # (B,) 1 where there is a sweep before
     targets: Targets
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        inputs = {name: tuple(x.to(device) for x in arrays) for name, arrays in self.inputs.items()}
+        return Batch(
+            inputs,
+            self.warp.to(device),
+            self.present.to(device),
+            self.has_before.to(device),
+            self.targets.to(device),
+        )
 
 
 class Examples:
@@ -70,26 +83,36 @@ class Examples:
         """The ticks `index` (B,), those in `mirror` reflected left to right, modalities cut to `keep` (B, 5)."""
         flip = torch.from_numpy(mirror)
 
-        def tensor(name: str) -> Tensor:
-            return torch.from_numpy(np.asarray(self.dense[name][index])).float()
-
         def mirrored(x: Tensor) -> Tensor:
             return torch.where(flip.view(-1, *[1] * (x.dim() - 1)), x.flip(-1), x)
 
         sign = torch.where(flip, -1.0, 1.0)
         lift = torch.from_numpy(self.lift)[None].expand(len(index), -1, -1, -1)
         lift = torch.where(flip[:, None, None, None], lift.flip(2) * torch.tensor([-1.0, 1.0]), lift)
-        imu = tensor("imu")
+        imu = self._tensor("imu", index)
         imu[..., [0, 2, 4]] *= sign[:, None, None]  # roll and yaw rate, lateral force
-        audio = tensor("audio")
+        audio = self._tensor("audio", index)
         steered = slice(2 * BANDS + 1, 2 * BANDS + 1 + AZIMUTHS)
         audio[..., steered] = mirrored(audio[..., steered])
-        warp = tensor("warp")
+        warp = self._tensor("warp", index)
         warp[..., [1, 3]] *= sign[:, None, None]
-        present = tensor("present") * torch.from_numpy(keep)
-        motion = np.array(self.dense["motion"][index], dtype=np.float32)
-        motion[:, 1] *= sign.numpy()
+        inputs: dict[str, tuple[Tensor, ...]] = {
+            "camera": (mirrored(self._tensor("camera", index)) / 255, lift.contiguous()),
+            "imu": (imu,),
+            "audio": (audio,),
+        }
+        inputs |= {name: (mirrored(self._tensor(name, index)),) for name in ("lidar", SWEEP_BEFORE, "radar")}
+        present = self.present(index) * torch.from_numpy(keep)
+        return Batch(inputs, warp, present, torch.ones(len(index)), self.targets(index, mirror))
 
+    def present(self, index: NDArray[np.int64]) -> Tensor:
+        """Which modalities the ticks have (B, 5)."""
+        return self._tensor("present", index)
+
+    def targets(self, index: NDArray[np.int64], mirror: NDArray[np.bool_]) -> Targets:
+        """What is true at the ticks."""
+        motion = np.array(self.dense["motion"][index], dtype=np.float32)
+        motion[:, 1] *= np.where(mirror, -1, 1)
         truths, visible, sounds = [], [], []
         for n, reflect in zip(index, mirror, strict=True):
             truth, seen = self.objects(int(n))
@@ -102,19 +125,7 @@ class Examples:
             truths.append(truth)
             visible.append(seen)
             sounds.append(events)
-        inputs: dict[Modality, tuple[Tensor, ...]] = {
-            "camera": (mirrored(tensor("camera")) / 255, lift.contiguous()),
-            "lidar": (mirrored(tensor("lidar")),),
-            "radar": (mirrored(tensor("radar")),),
-            "imu": (imu,),
-            "audio": (audio,),
-        }
-        return Batch(inputs, warp, present, make_targets(truths, visible, motion, sounds))
+        return make_targets(truths, visible, motion, sounds)
 
-
-def draw_dropout(rng: np.random.Generator, count: int, rates: Sequence[float]) -> NDArray[np.float32]:
-    """Presence (count, 5) with each modality absent at its own rate (in the order of `MODALITIES`), never all."""
-    keep = rng.random((count, len(MODALITIES))) >= np.asarray(rates)
-    while (empty := ~keep.any(axis=1)).any():
-        keep[empty] = rng.random((int(empty.sum()), len(MODALITIES))) >= np.asarray(rates)
-    return keep.astype(np.float32)
+    def _tensor(self, name: str, index: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(np.asarray(self.dense[name][index])).float()

@@ -6,7 +6,7 @@ deviations: Gaussian likelihood of the detached error, so that they describe the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -35,6 +35,10 @@ class Targets:
     motion: Tensor  # (B, 2) vx / 10, yaw rate
     sound: Tensor  # (B, 3) 1 where the class is heard
     toward: Tensor  # (B, 3, 2) sine and cosine of its azimuth; zero where it has no one direction
+
+    def to(self, device: torch.device) -> Targets:
+        """The same on a device."""
+        return Targets(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 def heat_target(

@@ -1,7 +1,8 @@
 """From a trained model to what a robot runs: ONNX files, and a JSON beside them that says how they came about.
 
-Per strategy `<strategy>.onnx` and `<strategy>.json`; per modality `<modality>.onnx`; `encoders.safetensors` to train
-further strategies on the same encoders. All objects down to a score of 0.05 are reported, as the tracker weighs scores
+Per modality `<modality>.onnx`, and `sweeps.onnx` for two LiDAR sweeps; `encoders.safetensors` to train further
+strategies on the same encoders. Per strategy `<strategy>.onnx`, `<strategy>.safetensors` (the same for torch) and
+`<strategy>.json`. All objects down to a score of 0.05 are reported, as the tracker weighs scores
 itself; the thresholds of the best F1 on held-out ticks are in the JSON for those who want a list without a tracker.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,13 +19,13 @@ from safetensors.torch import save_file
 
 from sensorfuse.fusion.decode import GROUPS, DecodeConfig, decode_boxes, on_grid
 from sensorfuse.fusion.evaluation.matching import in_group, match_centres
-from sensorfuse.fusion.export import export_encoder, export_fusion
+from sensorfuse.fusion.export import export_encoder, export_fusion, export_sweeps
 from sensorfuse.fusion.grid import GRID
+from sensorfuse.fusion.model_files import ENCODERS_FILE, file_digest
+from sensorfuse.fusion.training.driving import Trainee
 from sensorfuse.fusion.training.examples import Examples
+from sensorfuse.fusion.training.loop import TrainConfig
 from sensorfuse.messages import MODALITIES, Detections
-
-if TYPE_CHECKING:
-    from sensorfuse.fusion.training.train import TrainConfig, Trainee
 
 LOWEST_SCORE = 0.05
 FALLBACK_THRESHOLD = 0.3
@@ -62,7 +63,8 @@ def measure_held_out(model: Trainee, held_out: Examples, batch: int = 16) -> dic
                 index, np.zeros(len(index), bool), np.ones((len(index), len(MODALITIES)), np.float32)
             )
             features = model.features(ticks)
-            for name, network in model.networks.items():
+            for name in model.networks:
+                network = model.network(name)
                 heat, box, motion, _, _ = network(*features, ticks.present)
                 errors[name].append(
                     ((motion[:, :2] - ticks.targets.motion) * torch.tensor([10.0, 1.0])).double().numpy()
@@ -83,32 +85,50 @@ def measure_held_out(model: Trainee, held_out: Examples, batch: int = 16) -> dic
     return out
 
 
-def publish(
-    model: Trainee, config: TrainConfig, index: dict[str, Any], record: dict[str, Any], held_out: Examples
-) -> None:
-    """Write the networks and their descriptions to `config.out`.
+def publish_encoders(model: Trainee, out: Path) -> dict[str, float]:
+    """Write the encoders to `out`; their parity errors by file.
 
     Raises:
         SensorfuseError: an exported network does not compute what torch does.
     """
-    out: Path = config.out
-    parity: dict[str, float] = {}
-    for m in MODALITIES:
-        parity[m] = export_encoder(model.encoders[m], m, out / f"{m}.onnx")
-    save_file({k: v.contiguous() for k, v in model.encoders.state_dict().items()}, out / "encoders.safetensors")
-    (out / "encoders.safetensors").chmod(0o644)  # safetensors makes files that only their owner can read
-    cards = measure_held_out(model, held_out)
-    for name, network in model.networks.items():
-        parity[name] = export_fusion(network, out / f"{name}.onnx")  # type: ignore[arg-type]
+    parity: dict[str, float] = {
+        m: export_encoder(model.encoders.by_modality[m], m, out / f"{m}.onnx") for m in MODALITIES
+    }
+    parity["sweeps"] = export_sweeps(model.encoders.sweeps, out / "sweeps.onnx")
+    _save(model.encoders.state_dict(), out / ENCODERS_FILE)
+    return parity
+
+
+def publish_networks(
+    model: Trainee, config: TrainConfig, data: dict[str, Any], record: dict[str, Any], held_out: Examples, out: Path
+) -> None:
+    """Write the strategies' networks to `out`, beside the encoders they were trained on.
+
+    Args:
+        data: how the examples were made.
+        record: what else belongs beside the weights: the command, the time it took, the losses.
+
+    Raises:
+        SensorfuseError: an exported network does not compute what torch does.
+    """
+    measured = measure_held_out(model, held_out)
+    for name in model.networks:
+        network = model.network(name)
         card = {
             "strategy": name,
-            **cards[name],
+            **measured[name],
+            "encoders": file_digest(out / ENCODERS_FILE),
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "parity": export_fusion(network, out / f"{name}.onnx"),
             "grid": {"cells": GRID.cells, "cell_m": GRID.cell_m},
-            "command": record["command"],
-            "config": json.loads(config.model_dump_json(exclude={"data", "out", "resume"})),
-            "dataset": index,
-            "training_s": record["training_s"],
-            "history": record["history"],
-            "parity": {k: v for k, v in parity.items() if k in (*MODALITIES, name)},
+            "config": json.loads(config.model_dump_json()),
+            "dataset": data,
+            **record,
         }
+        _save(network.state_dict(), out / f"{name}.safetensors")
         (out / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def _save(state: dict[str, torch.Tensor], path: Path) -> None:
+    save_file({k: v.contiguous() for k, v in state.items()}, path)
+    path.chmod(0o644)  # safetensors makes files that only their owner can read

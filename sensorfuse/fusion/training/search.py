@@ -193,8 +193,8 @@ def genotype_of(wiring: Wiring) -> Genotype:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; see the module's text."""
     from sensorfuse.fusion.encoders import FEATURES
-    from sensorfuse.fusion.learned import weights_folder
     from sensorfuse.fusion.model import WIDTH
+    from sensorfuse.fusion.model_files import weights_folder
     from sensorfuse.fusion.training.coarse_task import COARSE, CoarseTicks, held_out_loss
     from sensorfuse.fusion.training.dataset import read_index
 

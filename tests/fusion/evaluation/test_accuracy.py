@@ -1,10 +1,26 @@
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
+from rich.console import Console
 
-from sensorfuse.fusion.evaluation.accuracy import Scene, Tally, table
+from sensorfuse.errors import SensorfuseError
+from sensorfuse.fusion.evaluation.accuracy import (
+    Scene,
+    Tally,
+    conditions,
+    evaluate,
+    fuse_run,
+    into_cards,
+    print_scores,
+    runs,
+)
+from sensorfuse.fusion.evaluation.accuracy_table import BEGIN, END, markdown, write_into
 from sensorfuse.fusion.evaluation.matching import match_centres
 from sensorfuse.fusion.fuser import FusionResult
-from sensorfuse.messages import CLASSES, Detections, SoundEvent, Tick, Truth
+from sensorfuse.messages import CLASSES, Detections, Sample, SoundEvent, Tick, Truth
+from sensorfuse.rig import Rig
 
 
 def objects_at(xy: list[tuple[float, float]], scores: list[float] | None = None, name: str = "car") -> Detections:
@@ -78,6 +94,54 @@ def test_motion_and_sounds() -> None:
     assert summary["direction_median_deg"] == pytest.approx(np.degrees(2 * np.pi - 6.2), abs=0.1)
 
 
-def test_table_has_a_row_per_condition() -> None:
-    scores = {"late": {"conditions": {"all": {"map": 0.5}, "no_lidar": {}}}}
-    assert table(scores).splitlines()[1].split() == ["all", "0.500"]
+class Remembering:
+    """A fuser whose answer is how many ticks it has seen since it last forgot."""
+
+    strategy = encoders = "late"
+    model, engine, precision = "", "", ""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def encode(self, sample: Sample) -> Sample:
+        return sample
+
+    def fuse(self, tick: Tick, evidence: dict[str, list[Sample]]) -> FusionResult:
+        self.seen += 1
+        return FusionResult(objects_at([(float(self.seen), len(evidence))]), {})
+
+    def forget(self) -> None:
+        self.seen = 0
+
+
+def test_a_run_begins_without_memory_and_is_judged_at_its_last_tick(synthetic_rig: Rig) -> None:
+    run = next(runs(synthetic_rig, "town", 5000, 1, length=3))
+    assert np.diff([s.tick.t_ref_ns for s in run]).tolist() == [synthetic_rig.fusion.period_ns] * 2
+    fuser = Remembering()
+    evidence = [{n: [g] for n, g in s.samples.items()} for s in run]
+    for _ in range(2):
+        result, _ = fuse_run(fuser, run, evidence, ("lidar", "imu"), synthetic_rig)
+        assert result.detections.center[0, :2].tolist() == [3.0, 2.0]  # ticks seen; streams given
+
+
+def test_late_fusion_is_judged_under_every_condition(synthetic_rig: Rig, tmp_path: Path) -> None:
+    done: list[int] = []
+    scores = evaluate(synthetic_rig, ["late"], [("town", 5000)], 3, progress=done.append)
+    assert done == [1]
+    judged = scores["strategies"]["late"]["conditions"]
+    assert set(judged) == set(conditions(synthetic_rig))
+    assert judged["all"]["map"] > judged["only_camera"]["map"]
+    assert conditions(synthetic_rig)["only_radar"] == ("radar", "imu", "audio")
+    into_cards(scores, tmp_path)
+    print_scores(scores, Console(file=io.StringIO()))
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_into(readme, tmp_path)
+    text = readme.read_text()
+    assert text == f"before\n{BEGIN}\n{markdown(tmp_path)}\n{END}\nafter\n"
+    cells = markdown(tmp_path).splitlines()[2].split(" | ")
+    assert cells[0] == "| `late`"
+    assert cells[1] == f"{judged['all']['nds_ahead']:.3f}"
+    readme.write_text("no marks")
+    with pytest.raises(SensorfuseError, match=r"README\.md"):
+        write_into(readme, tmp_path)

@@ -8,9 +8,9 @@ torch = pytest.importorskip("torch")
 from test_examples import write_shard  # noqa: E402
 
 from sensorfuse.fusion.encoders import FEATURES  # noqa: E402
-from sensorfuse.fusion.learned import weights_folder  # noqa: E402
 from sensorfuse.fusion.methods.searched import SearchedFusion  # noqa: E402
 from sensorfuse.fusion.model import WIDTH  # noqa: E402
+from sensorfuse.fusion.model_files import weights_folder  # noqa: E402
 from sensorfuse.fusion.training.coarse_task import CELLS, COARSE, CoarseTicks, held_out_loss  # noqa: E402
 from sensorfuse.rig import Rig  # noqa: E402
 

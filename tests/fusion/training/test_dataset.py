@@ -9,10 +9,11 @@ import pytest
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.preprocess import INPUT_SHAPES, Preprocessor
 from sensorfuse.fusion.training.dataset import (
+    DataConfig,
     Sampler,
     event_ns,
     ideal_tick,
-    main,
+    make_data,
     make_shard,
     read_index,
     visible_objects,
@@ -78,17 +79,25 @@ def test_visible_objects_are_nearer_than_hidden_ones(world: SimulatedRig) -> Non
 
 
 def test_data_folders_are_checked(tmp_path: Path) -> None:
-    with pytest.raises(SensorfuseError, match=r"fusion\.training\.dataset --out"):
+    with pytest.raises(SensorfuseError, match="sensorfuse train --data"):
         read_index(tmp_path)
     (tmp_path / "index.json").write_text(json.dumps({"training": ["a.npz"], "held_out": ["b.npz"]}))
     with pytest.raises(SensorfuseError, match=r"a\.npz"):
         read_index(tmp_path)
 
 
-def test_command_makes_data_that_reads_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--out", str(tmp_path), "--scenario", "highway", "--worlds", "2", "--held-out", "1", "--ticks", "1"])
+def test_data_that_is_made_reads_back_and_is_not_made_again(tmp_path: Path) -> None:
+    config = DataConfig(scenarios=("highway",), worlds=2, held_out=1, ticks=1)
+    assert list(make_data(config, tmp_path)) == [(1, 2), (2, 2)]
     index = read_index(tmp_path)
     assert index["training"] == ["highway_1000.npz"]
     assert index["held_out"] == ["highway_1001.npz"]
-    assert "world 2/2" in capsys.readouterr().err
-    assert np.load(tmp_path / "highway_1001.npz")["present"].shape == (1, len(MODALITIES))
+    made = tmp_path / "highway_1001.npz"
+    shard = np.load(made)
+    assert shard["present"].shape == (1, len(MODALITIES))
+    assert shard["lidar_before"].shape == shard["lidar"].shape
+    stamp = made.stat().st_mtime_ns
+    list(make_data(config, tmp_path))
+    assert made.stat().st_mtime_ns == stamp
+    with pytest.raises(SensorfuseError, match="held-out"):
+        list(make_data(DataConfig(worlds=2, held_out=2), tmp_path))

@@ -1,4 +1,4 @@
-"""Batches: mirroring must turn the whole world over; dropout must keep its rates and never leave nothing."""
+"""Batches: mirroring must turn the whole world over."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from sensorfuse.fusion.lift import lift_grid  # noqa: E402
 from sensorfuse.fusion.sound import BANDS, SOUND_FEATURES, azimuth_bins  # noqa: E402
-from sensorfuse.fusion.training.examples import Examples, draw_dropout  # noqa: E402
+from sensorfuse.fusion.training.examples import Examples  # noqa: E402
 from sensorfuse.messages import CLASSES, SOUND_CLASSES  # noqa: E402
 from sensorfuse.rig import Rig  # noqa: E402
 
@@ -27,11 +27,12 @@ def write_shard(path: Path, ticks: int, rig: Rig, seed: int = 0) -> Path:
         camera=rng.integers(0, 256, (ticks, 3, 128, 240), dtype=np.uint8),
         lift=lift_grid(camera.intrinsics, camera.T_base_sensor.transform()),
         lidar=rng.random((ticks, 6, 128, 128)).astype(np.float16),
+        lidar_before=rng.random((ticks, 6, 128, 128)).astype(np.float16),
         radar=rng.random((ticks, 6, 64, 64)).astype(np.float16),
         imu=rng.normal(size=(ticks, 2, 14)).astype(np.float32),
         audio=rng.random((ticks, 2, SOUND_FEATURES)).astype(np.float32),
         present=np.ones((ticks, 5), np.float32),
-        warp=np.tile(np.array([1, 0.01, 0.5, 0.1], np.float32), (ticks, 3, 1)),
+        warp=np.tile(np.array([1, 0.01, 0.5, 0.1], np.float32), (ticks, 4, 1)),
         motion=rng.normal(size=(ticks, 2)).astype(np.float32),
         sounds=sounds,
         count=np.full(ticks, 3),
@@ -77,7 +78,7 @@ def test_mirrored_targets_are_the_targets_of_the_mirrored_world(examples: Exampl
 
 def test_mirrored_inputs_are_the_mirrored_world(examples: Examples) -> None:
     plain, mirrored = batch_of(examples, False), batch_of(examples, True)
-    for modality in ("lidar", "radar"):
+    for modality in ("lidar", "lidar_before", "radar"):
         assert torch.equal(mirrored.inputs[modality][0], plain.inputs[modality][0].flip(-1))
     image, lift = plain.inputs["camera"]
     image_m, lift_m = mirrored.inputs["camera"]
@@ -93,7 +94,7 @@ def test_mirrored_inputs_are_the_mirrored_world(examples: Examples) -> None:
 
 
 def test_warp_and_mirror_commute(examples: Examples) -> None:
-    from sensorfuse.fusion.training.train import warp_features
+    from sensorfuse.fusion.training.driving import warp_features
 
     plain, mirrored = batch_of(examples, False), batch_of(examples, True)
     maps = torch.rand(4, 2, 64, 64)
@@ -107,10 +108,3 @@ def test_invisible_objects_are_neither_wanted_nor_forbidden(examples: Examples) 
     assert (targets.heat[:, 2] < 0.999).all()  # the pedestrians are hidden
     assert (targets.counted[:, 2] == 0).flatten(1).any(dim=1).all()
     assert (targets.counted[targets.heat >= 0.999] == 1).all()
-
-
-def test_dropout_keeps_its_rates_and_never_leaves_nothing() -> None:
-    keep = draw_dropout(np.random.default_rng(0), 20000, (0.1, 0.3, 0.5, 0.2, 0.9))
-    assert keep.any(axis=1).all()
-    assert 1 - keep.mean(axis=0) == pytest.approx([0.1, 0.3, 0.5, 0.2, 0.9], abs=0.02)
-    assert draw_dropout(np.random.default_rng(0), 300, (0.99,) * 5).any(axis=1).all()

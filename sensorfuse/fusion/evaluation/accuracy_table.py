@@ -1,0 +1,54 @@
+"""The table of strategies in the README, made of the records beside the weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sensorfuse.errors import SensorfuseError
+from sensorfuse.fusion.strategies import STRATEGIES
+
+BEGIN, END = "<!-- strategies: begin -->", "<!-- strategies: end -->"
+COLUMNS = {  # condition: how it is called
+    "all": "all",
+    "no_camera": "no camera",
+    "no_lidar": "no LiDAR",
+    "no_radar": "no radar",
+    "only_camera": "camera only",
+    "only_lidar": "LiDAR only",
+    "only_radar": "radar only",
+}
+
+
+def markdown(weights: Path) -> str:
+    """A row per strategy that has been judged, in the order of the strategy table."""
+    head = ["strategy", *COLUMNS.values(), "mAP all around", "kB", "ms"]
+    rows = [head, ["---"] * len(head)]
+    for strategy in STRATEGIES:
+        card_file = weights / f"{strategy.name}.json"
+        card = json.loads(card_file.read_text(encoding="utf-8")) if card_file.exists() else {}
+        if "accuracy" in card:
+            rows.append(_row(strategy.name, card["accuracy"], weights / f"{strategy.name}.onnx"))
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _row(name: str, accuracy: dict[str, Any], network: Path) -> list[str]:
+    conditions = accuracy["conditions"]
+    size = f"{network.stat().st_size / 1000:.0f}" if network.exists() else ""
+    scores = [f"{conditions[c].get('nds_ahead', 0.0):.3f}" for c in COLUMNS]
+    return [f"`{name}`", *scores, f"{conditions['all']['map']:.3f}", size, f"{accuracy['median_ms']['fuse']:.1f}"]
+
+
+def write_into(readme: Path, weights: Path) -> None:
+    """Replace what stands between the marks of a README by the table.
+
+    Raises:
+        SensorfuseError: it has no such marks.
+    """
+    text = readme.read_text(encoding="utf-8")
+    before, begun, rest = text.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not begun or not ended:
+        raise SensorfuseError(f"{readme}: has no lines {BEGIN} and {END}")
+    readme.write_text(f"{before}{BEGIN}\n{markdown(weights)}\n{END}{after}", encoding="utf-8")

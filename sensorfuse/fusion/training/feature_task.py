@@ -1,0 +1,130 @@
+"""The driving task on features that frozen encoders made once: a strategy more costs only its own network. Torch.
+
+Each training example is encoded once, as it is or mirrored, now and then disturbed, by draws of its number; the
+features lie in a file of half precision that is read as needed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sensorfuse.fusion.encoders import FEATURES
+from sensorfuse.fusion.grid import GRID
+from sensorfuse.fusion.model import SPATIAL
+from sensorfuse.fusion.model_files import file_digest
+from sensorfuse.fusion.training.driving import HELD_OUT_DROPOUT, DrivingTask, Trainee, network_loss
+from sensorfuse.fusion.training.examples import Examples
+from sensorfuse.fusion.training.losses import Targets
+from sensorfuse.fusion.training.modality_dropout import draw_dropout
+from sensorfuse.fusion.training.task import Step
+from sensorfuse.messages import MODALITIES
+
+MAP = FEATURES * GRID.cells**2
+ROW = sum(MAP if m in SPATIAL else FEATURES for m in MODALITIES)
+ENCODE_BATCH = 12
+
+
+@dataclass
+class FeatureBatch:
+    """Maps and vectors by modality, in the order of `MODALITIES`; zeros for the absent."""
+
+    features: list[Tensor]
+    present: Tensor  # (B, 5)
+    targets: Targets
+
+    def to(self, device: torch.device) -> FeatureBatch:
+        """The same on a device."""
+        return FeatureBatch([f.to(device) for f in self.features], self.present.to(device), self.targets.to(device))
+
+
+class FeatureTask:
+    """Implements `Task` on the features of frozen encoders.
+
+    Args:
+        training, held_out: examples.
+        encoders: their weights.
+        folder: where the features are kept; those of other encoders or data are made anew.
+    """
+
+    name = "driving"
+    modalities: tuple[str, ...] = tuple(MODALITIES)
+
+    def __init__(self, training: Examples, held_out: Examples, encoders: Path, folder: Path) -> None:
+        self.examples = {"training": training, "held_out": held_out}
+        self.weights = encoders
+        source = DrivingTask(training, held_out, encoders)
+        self._mirror = {
+            "training": np.random.default_rng(0).random(len(training)) < 0.5,
+            "held_out": np.zeros(len(held_out), bool),
+        }
+        self._rows = {part: self._encoded(source, part, folder) for part in self.examples}
+
+    def __len__(self) -> int:
+        return len(self.examples["training"])
+
+    def make_model(self, strategies: Sequence[str]) -> Trainee:
+        return DrivingTask(self.examples["training"], self.examples["held_out"], self.weights).make_model(strategies)
+
+    def encoders(self, model: nn.Module) -> Mapping[str, nn.Module]:
+        return {}
+
+    def batch(self, index: NDArray[np.int64], keep: NDArray[np.float32], rng: np.random.Generator) -> FeatureBatch:
+        return self._batch("training", index, keep)
+
+    def step(self, model: nn.Module, batch: FeatureBatch, strategy: str) -> Step:
+        assert isinstance(model, Trainee)
+        return network_loss(model.network(strategy), batch.features, batch.present, batch.targets)
+
+    def held_out(self, model: nn.Module, batch_size: int, rng: np.random.Generator) -> dict[str, float]:
+        """Half of the ticks with everything present, half with dropout."""
+        assert isinstance(model, Trainee)
+        sums: dict[str, list[float]] = {name: [] for name in model.networks}
+        count, device = len(self.examples["held_out"]), next(model.parameters()).device
+        for first in range(0, count, batch_size):
+            index = np.arange(first, min(first + batch_size, count))
+            keep = draw_dropout(rng, len(index), (HELD_OUT_DROPOUT,) * len(MODALITIES))
+            keep[::2] = 1.0
+            batch = self._batch("held_out", index, keep).to(device)
+            for name in sums:
+                sums[name].append(float(self.step(model, batch, name).loss))
+        return {name: float(np.mean(values)) for name, values in sums.items()}
+
+    def _batch(self, part: str, index: NDArray[np.int64], keep: NDArray[np.float32]) -> FeatureBatch:
+        examples = self.examples[part]
+        present = examples.present(index) * torch.from_numpy(keep)
+        rows = torch.from_numpy(np.asarray(self._rows[part][index])).float()
+        features, first = [], 0
+        for k, m in enumerate(MODALITIES):
+            width = MAP if m in SPATIAL else FEATURES
+            here = rows[:, first : first + width] * present[:, k : k + 1]
+            features.append(here.unflatten(1, (FEATURES, GRID.cells, GRID.cells)) if m in SPATIAL else here)
+            first += width
+        return FeatureBatch(features, present, examples.targets(index, self._mirror[part][index]))
+
+    def _encoded(self, source: DrivingTask, part: str, folder: Path) -> NDArray[np.float16]:
+        """Features (N, ROW) of all examples of a part, from their file or made now."""
+        examples = self.examples[part]
+        file = folder / f"features-{part}-{file_digest(self.weights)[:12]}-{len(examples)}.npy"
+        if not file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            beside = file.with_suffix(".new")
+            rows = np.lib.format.open_memmap(beside, mode="w+", dtype=np.float16, shape=(len(examples), ROW))
+            model = source.make_model(()).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            with torch.no_grad():
+                for first in range(0, len(examples), ENCODE_BATCH):
+                    index = np.arange(first, min(first + ENCODE_BATCH, len(examples)))
+                    maps = model.features(source.whole(part, index, self._mirror[part][index]))
+                    rows[index] = torch.cat([m.flatten(1) for m in maps], dim=1).numpy()
+                    print(f"\rencoding {part}: {index[-1] + 1}/{len(examples)} ", end="", file=sys.stderr, flush=True)
+            rows.flush()
+            beside.replace(file)
+            print(file=sys.stderr)
+        return np.load(file, mmap_mode="r")  # type: ignore[no-any-return]
