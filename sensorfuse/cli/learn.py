@@ -34,17 +34,14 @@ ManyStrategies = Annotated[
 ManyScenarios = Annotated[
     list[str] | None, typer.Option("--scenario", help="may be given again; default: those of training")
 ]
-TRAINING_SCENARIOS = ("town", "town_rain", "town_night", "town_fog", "highway", "city")
 BAR = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
 
 
 @app.command()
 def train(
     strategy: Annotated[list[str], typer.Option("--strategy", "-s", help="may be given again: they share encoders")],
-    task: Annotated[str, typer.Option("--task", help="driving or activity")] = "driving",
-    data: Annotated[
-        Path | None, typer.Option("--data", help="driving: made there if it is not; activity: the folder of UTD-MHAD")
-    ] = None,
+    task: Annotated[str, typer.Option("--task", help="driving")] = "driving",
+    data: Annotated[Path | None, typer.Option("--data", help="the examples; made there if it is not")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for the weights and their record")] = Path(
         "out/train"
     ),
@@ -79,6 +76,8 @@ def train(
 
     Example: sensorfuse train --task driving --strategy hybrid --data out/worlds --out out/hybrid
     """
+    if task != "driving":
+        raise SensorfuseError(f"--task {task}: expected driving; `sensorfuse eval activity` trains and judges activity")
     try:
         from sensorfuse.fusion.training.loop import TrainConfig
         from sensorfuse.fusion.training.train import train_driving
@@ -107,12 +106,9 @@ def train(
         name = "--" + str(first["loc"][0]).replace("_", "-")
         raise SensorfuseError(f"{name} {first['input']!r}: {first['msg'].lower()}") from None
     command = shlex.join(["sensorfuse", *sys.argv[1:]])
-    if task == "driving":
-        folder = data or Path("out/driving")
-        _make_data(folder, worlds, held_out, ticks, scenario, jobs)
-        train_driving(config, folder, prepare(out), command, _encoders(encoders), resume)
-    else:
-        raise SensorfuseError(f"--task {task}: expected driving or activity")
+    folder = data or Path("out/driving")
+    _make_data(folder, worlds, held_out, ticks, scenario, jobs)
+    train_driving(config, folder, prepare(out), command, _encoders(encoders), resume)
     console.print(f"weights   {out}", highlight=False, soft_wrap=True)
 
 
@@ -163,12 +159,13 @@ def eval_accuracy(
     from sensorfuse.fusion.evaluation.accuracy import evaluate, into_cards, print_scores
     from sensorfuse.fusion.evaluation.accuracy_table import write_into
     from sensorfuse.fusion.model_files import weights_folder
+    from sensorfuse.fusion.training.dataset import DataConfig
     from sensorfuse.rig import shipped_rig
 
     model = shipped_rig(rig)
     folder = weights or weights_folder()
     names = _strategies(strategy, folder)
-    chosen = [(s, seed + k) for k in range(worlds) for s in scenario or TRAINING_SCENARIOS]
+    chosen = [(s, seed + k) for k in range(worlds) for s in scenario or DataConfig().scenarios]
     with Progress(*BAR, console=Console(stderr=True), transient=True) as bar:
         shown = bar.add_task("judging worlds", total=len(chosen))
         scores = evaluate(model, names, chosen, ticks, folder, lambda done: bar.update(shown, completed=done))

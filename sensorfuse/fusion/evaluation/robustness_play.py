@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from sensorfuse.fusion.evaluation.accuracy import Scene, Tally
+from sensorfuse.fusion.evaluation.accuracy import AHEAD_RAD, Scene, Tally
 from sensorfuse.fusion.evaluation.robustness_runs import Condition, measured_tick
 from sensorfuse.fusion.fuser import Fuser, FusionResult
 from sensorfuse.fusion.strategies import find_strategy
 from sensorfuse.messages import Modality
 from sensorfuse.track.scoring import ERRORS, ScoringConfig, score_sequence
 
-AHEAD_DEG = 80.0
 METRICS = ("nds", "map", "nds_ahead", "map_ahead", "sound_f1")
 """Scores of which more is better. `sound_f1`: of which sounds there are; absent where there are none."""
 
@@ -63,7 +62,7 @@ class Record:
 
     def _judge(self) -> dict[str, float]:
         out: dict[str, float] = {}
-        for suffix, width_rad in (("", 2 * np.pi), ("_ahead", float(np.radians(AHEAD_DEG)))):
+        for suffix, width_rad in (("", 2 * np.pi), ("_ahead", AHEAD_RAD)):
             score = score_sequence(self.tally.pairs, ScoringConfig(by_class=True, overlaps=(), field_rad=width_rad))
             out["nds" + suffix], out["map" + suffix] = score["nds"], score["mean_ap"]
             if not suffix:

@@ -7,7 +7,7 @@ example to see by itself and not only what the others leave over; its score also
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -177,17 +177,34 @@ class DrivingTask:
     def held_out(self, model: nn.Module, batch_size: int, rng: np.random.Generator) -> dict[str, float]:
         """Half of the ticks with everything present, half with dropout."""
         assert isinstance(model, Trainee)
-        sums: dict[str, list[float]] = {name: [] for name in model.networks}
-        for first in range(0, len(self.validation), batch_size):
-            index = np.arange(first, min(first + batch_size, len(self.validation)))
-            keep = draw_dropout(rng, len(index), (HELD_OUT_DROPOUT,) * len(MODALITIES))
-            keep[::2] = 1.0
-            batch = self.validation.batch(index, np.zeros(len(index), bool), keep).to(next(model.parameters()).device)
-            features = model.features(batch)
-            for name in sums:
-                result = network_loss(model.network(name), features, batch.present, batch.targets)
-                sums[name].append(float(result.loss))
-        return {name: float(np.mean(values)) for name, values in sums.items()}
+        nothing_mirrored = np.zeros(len(self.validation), bool)
+
+        def read(index: NDArray[np.int64], keep: NDArray[np.float32]) -> tuple[list[Tensor], Tensor, Targets]:
+            batch = self.validation.batch(index, nothing_mirrored[index], keep).to(next(model.parameters()).device)
+            return model.features(batch), batch.present, batch.targets
+
+        return held_out_losses(model, len(self.validation), batch_size, rng, read)
+
+
+def held_out_losses(
+    model: Trainee,
+    count: int,
+    batch_size: int,
+    rng: np.random.Generator,
+    read: Callable[[NDArray[np.int64], NDArray[np.float32]], tuple[list[Tensor], Tensor, Targets]],
+) -> dict[str, float]:
+    """Per strategy, the mean loss over `count` examples, every other one with modality dropout. `read` gives features,
+    presence and targets of the examples `index` cut to `keep`.
+    """
+    sums: dict[str, list[float]] = {name: [] for name in model.networks}
+    for first in range(0, count, batch_size):
+        index = np.arange(first, min(first + batch_size, count))
+        keep = draw_dropout(rng, len(index), (HELD_OUT_DROPOUT,) * len(MODALITIES))
+        keep[::2] = 1.0
+        features, present, targets = read(index, keep)
+        for name in sums:
+            sums[name].append(float(network_loss(model.network(name), features, present, targets).loss))
+    return {name: float(np.mean(values)) for name, values in sums.items()}
 
 
 def network_loss(network: FusionNetwork, features: list[Tensor], present: Tensor, targets: Targets) -> Step:

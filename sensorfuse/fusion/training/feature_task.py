@@ -20,10 +20,9 @@ from sensorfuse.fusion.encoders import FEATURES
 from sensorfuse.fusion.grid import GRID
 from sensorfuse.fusion.model import SPATIAL
 from sensorfuse.fusion.model_files import file_digest
-from sensorfuse.fusion.training.driving import HELD_OUT_DROPOUT, DrivingTask, Trainee, network_loss
+from sensorfuse.fusion.training.driving import DrivingTask, Trainee, held_out_losses, network_loss
 from sensorfuse.fusion.training.examples import Examples
 from sensorfuse.fusion.training.losses import Targets
-from sensorfuse.fusion.training.modality_dropout import draw_dropout
 from sensorfuse.fusion.training.task import Step
 from sensorfuse.messages import MODALITIES
 
@@ -60,18 +59,18 @@ class FeatureTask:
     def __init__(self, training: Examples, held_out: Examples, encoders: Path, folder: Path) -> None:
         self.examples = {"training": training, "held_out": held_out}
         self.weights = encoders
-        source = DrivingTask(training, held_out, encoders)
+        self._source = DrivingTask(training, held_out, encoders)
         self._mirror = {
             "training": np.random.default_rng(0).random(len(training)) < 0.5,
             "held_out": np.zeros(len(held_out), bool),
         }
-        self._rows = {part: self._encoded(source, part, folder) for part in self.examples}
+        self._rows = {part: self._encoded(part, folder) for part in self.examples}
 
     def __len__(self) -> int:
         return len(self.examples["training"])
 
     def make_model(self, strategies: Sequence[str]) -> Trainee:
-        return DrivingTask(self.examples["training"], self.examples["held_out"], self.weights).make_model(strategies)
+        return self._source.make_model(strategies)
 
     def encoders(self, model: nn.Module) -> Mapping[str, nn.Module]:
         return {}
@@ -86,16 +85,13 @@ class FeatureTask:
     def held_out(self, model: nn.Module, batch_size: int, rng: np.random.Generator) -> dict[str, float]:
         """Half of the ticks with everything present, half with dropout."""
         assert isinstance(model, Trainee)
-        sums: dict[str, list[float]] = {name: [] for name in model.networks}
-        count, device = len(self.examples["held_out"]), next(model.parameters()).device
-        for first in range(0, count, batch_size):
-            index = np.arange(first, min(first + batch_size, count))
-            keep = draw_dropout(rng, len(index), (HELD_OUT_DROPOUT,) * len(MODALITIES))
-            keep[::2] = 1.0
+        device = next(model.parameters()).device
+
+        def read(index: NDArray[np.int64], keep: NDArray[np.float32]) -> tuple[list[Tensor], Tensor, Targets]:
             batch = self._batch("held_out", index, keep).to(device)
-            for name in sums:
-                sums[name].append(float(self.step(model, batch, name).loss))
-        return {name: float(np.mean(values)) for name, values in sums.items()}
+            return batch.features, batch.present, batch.targets
+
+        return held_out_losses(model, len(self.examples["held_out"]), batch_size, rng, read)
 
     def _batch(self, part: str, index: NDArray[np.int64], keep: NDArray[np.float32]) -> FeatureBatch:
         examples = self.examples[part]
@@ -109,7 +105,7 @@ class FeatureTask:
             first += width
         return FeatureBatch(features, present, examples.targets(index, self._mirror[part][index]))
 
-    def _encoded(self, source: DrivingTask, part: str, folder: Path) -> NDArray[np.float16]:
+    def _encoded(self, part: str, folder: Path) -> NDArray[np.float16]:
         """Features (N, ROW) of all examples of a part, from their file or made now."""
         examples = self.examples[part]
         file = folder / f"features-{part}-{file_digest(self.weights)[:12]}-{len(examples)}.npy"
@@ -117,11 +113,11 @@ class FeatureTask:
             folder.mkdir(parents=True, exist_ok=True)
             beside = file.with_suffix(".new")
             rows = np.lib.format.open_memmap(beside, mode="w+", dtype=np.float16, shape=(len(examples), ROW))
-            model = source.make_model(()).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model = self._source.make_model(()).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             with torch.no_grad():
                 for first in range(0, len(examples), ENCODE_BATCH):
                     index = np.arange(first, min(first + ENCODE_BATCH, len(examples)))
-                    maps = model.features(source.whole(part, index, self._mirror[part][index]))
+                    maps = model.features(self._source.whole(part, index, self._mirror[part][index]))
                     rows[index] = torch.cat([m.flatten(1) for m in maps], dim=1).numpy()
                     print(f"\rencoding {part}: {index[-1] + 1}/{len(examples)} ", end="", file=sys.stderr, flush=True)
             rows.flush()
