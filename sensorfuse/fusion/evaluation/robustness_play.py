@@ -12,7 +12,6 @@ import numpy as np
 from sensorfuse.fusion.evaluation.accuracy import AHEAD_RAD, Scene, Tally
 from sensorfuse.fusion.evaluation.robustness_runs import Condition, measured_tick
 from sensorfuse.fusion.fuser import Fuser, FusionResult
-from sensorfuse.fusion.strategies import find_strategy
 from sensorfuse.messages import Modality
 from sensorfuse.track.scoring import ERRORS, ScoringConfig, score_sequence
 
@@ -89,10 +88,10 @@ class Record:
 
 
 class Player:
-    """Encodes every sample once for all fusers with the same encoders: those of one runtime class."""
+    """Encodes every sample once for all fusers with the same encoders."""
 
     def __init__(self, fusers: Mapping[str, Fuser]) -> None:
-        self.kind = {strategy: find_strategy(strategy).runtime for strategy in fusers}
+        self.kind = {strategy: fuser.encoders for strategy, fuser in fusers.items()}
         self._encoder = {self.kind[strategy]: fuser for strategy, fuser in fusers.items()}
 
     def encode(self, condition: Condition, clean: Mapping[str, Evidence] | None = None) -> dict[str, Evidence]:

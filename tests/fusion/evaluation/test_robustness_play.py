@@ -18,7 +18,8 @@ class Listener:
 
     strategy, model, engine, precision = "listener", "", "", ""
 
-    def __init__(self) -> None:
+    def __init__(self, encoders: str = "listener") -> None:
+        self.encoders = encoders
         self.encoded: Counter[tuple[str, int]] = Counter()
         self.fused: list[tuple[Tick, dict[str, list[Any]]]] = []
         self.forgot = 0
@@ -41,7 +42,7 @@ def run(small_rig: Rig) -> Run:
 
 
 def test_every_message_is_encoded_once_for_all_that_share_encoders(run: Run) -> None:
-    late, hybrid, attention = Listener(), Listener(), Listener()
+    late, hybrid, attention = Listener(), Listener("learned"), Listener("learned")
     player = Player({"late": late, "hybrid": hybrid, "cross_modal_attention": attention})
     assert player.kind["hybrid"] == player.kind["cross_modal_attention"] != player.kind["late"]
     player.encode(Condition(run))
