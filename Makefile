@@ -1,14 +1,15 @@
 # make demo   the synthetic rig through the real processes, LiDAR lost in the middle; a log and a report in out/demo
 # make test   every test (installs what tests need)
 # make lint   ruff, and mypy on the installed wheel
-# make bench  figures of this machine
+# make bench  figures of this machine, and what got slower since the last time
+# make soak   the whole rig with random faults: make soak MINUTES=60
 # make weights  trains the shipped networks again
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench weights clean
+.PHONY: demo test lint bench soak weights clean
 
 $(BIN)/python:
 	@echo "making the virtual environment $(VENV)"
@@ -20,8 +21,8 @@ $(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.base
-	@echo "installing what tests need (PyTorch is the largest)"
-	@$(PIP) -e '.[train,test]'
+	@echo "installing what tests need (PyTorch and TensorRT-RTX are the largest)"
+	@$(PIP) -e '.[train,rtx,test]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test
@@ -31,8 +32,12 @@ $(VENV)/.dev: $(VENV)/.test
 demo: $(VENV)/.base
 	@$(BIN)/sensorfuse demo --out out/demo
 
+# those that start the pipeline's processes want the machine for themselves; the others share its cores
+PROCESSES := tests/nodes tests/bench tests/test_cli.py
+
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest -q
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile $(PROCESSES:%=--ignore=%)
+	@$(BIN)/python -m pytest -q $(PROCESSES)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
@@ -40,6 +45,10 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.base
 	@$(BIN)/sensorfuse bench pipeline --duration 30 --json out/bench/pipeline.json
+	@$(BIN)/sensorfuse bench guard
+
+soak: $(VENV)/.base
+	@$(BIN)/sensorfuse soak --minutes $(or $(MINUTES),10) --rate 20 --json out/soak.json
 
 RATES := --dropout 0.2 --dropout 0.35 --dropout 0.35 --dropout 0.15 --dropout 0.15
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.geometry import R_BODY_OPTICAL, Transform, matrix_from_rpy
 from sensorfuse.rig import Intrinsics
+from sensorfuse.yaml_model import MAX_YAML_CHARACTERS, load_yaml
 
 RADIATE_RADAR_HEIGHT_M = 1.9  # from the LiDAR's view of the road; the toolkit says 1.8
 MODELS = {"radtan": "radtan", "radial-tangential": "radtan", "plumb_bob": "radtan", "equidistant": "equidistant"}
@@ -45,11 +46,13 @@ _NoOpenCvTag.add_constructor(
 
 def _load(path: Path, what: str) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        # OpenCV's "%YAML:1.0" is no YAML directive
-        data = yaml.load("\n".join(line for line in text.splitlines() if not line.startswith("%YAML:")), _NoOpenCvTag)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_YAML_CHARACTERS + 1)
+    except (OSError, UnicodeDecodeError) as error:
         raise SensorfuseError(f"{path}: cannot be read as {what}: {error}") from None
+    # OpenCV's "%YAML:1.0" is no YAML directive
+    lines = (line for line in text.splitlines() if not line.startswith("%YAML:"))
+    _, data = load_yaml("\n".join(lines), f"{path}: cannot be read as {what}", _NoOpenCvTag)
     if not isinstance(data, dict):
         raise SensorfuseError(f"{path}: cannot be read as {what}: expected a mapping")
     return data
@@ -62,7 +65,8 @@ def _wrong(path: Path, what: str, error: Exception) -> SensorfuseError:
     return SensorfuseError(f"{path}: not a sound {what}: {text}")
 
 
-_FAULTS = (KeyError, TypeError, ValueError, IndexError)  # pydantic's ValidationError is a ValueError
+# pydantic's ValidationError is a ValueError
+_FAULTS = (KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError, np.linalg.LinAlgError)
 
 
 def _intrinsics(size: Any, values: Any, model: str, coefficients: Any) -> Intrinsics:
@@ -131,7 +135,7 @@ def read_kitti(folder: str | Path, camera: int = 2) -> dict[str, SensorCalibrati
             "velodyne": SensorCalibration("velodyne", Transform.identity()),
             "oxts": SensorCalibration("oxts", _kitti_transform(imu["R"], imu["T"])),
         }
-    except (*_FAULTS, np.linalg.LinAlgError) as error:
+    except _FAULTS as error:
         raise _wrong(root, "KITTI calibration", error) from None
 
 

@@ -8,7 +8,7 @@ where ids count ticks, they are given as ticks go out, on from the twin's last.
 from __future__ import annotations
 
 import argparse
-from collections import Counter, deque
+from collections import deque
 from operator import itemgetter
 from typing import Any
 
@@ -18,7 +18,7 @@ from sensorfuse.nodes.process import Process, parser, run
 from sensorfuse.align.aligner import Aligner
 from sensorfuse.endpoints import SLOTS
 from sensorfuse.fusion.warm_up import typical_sample
-from sensorfuse.messages import Tick
+from sensorfuse.messages import Sample, Tick
 from sensorfuse.rig import Rig
 from sensorfuse.wire import (
     Envelope,
@@ -33,7 +33,7 @@ from sensorfuse.wire import (
 
 MAX_POLL_MS = 20
 DRAIN_MS = 200
-MAX_BATCH = 1024  # headers between two looks at what is due
+MAX_BATCH = 256  # headers of one stream between two looks at what is due
 WARM_UP_NS = 1_000_000_000
 MAX_KEPT = 600  # ticks that a standby keeps
 
@@ -70,8 +70,7 @@ class _Align:
         rig = process.rig
         streams = rig.streams()
         imus = [s for s in streams if rig.sensors[s].modality == "imu"]
-        topics = [f"{s}/meta" for s in streams] + [f"{s}/data" for s in imus]
-        self.headers = process.subscriber([*streams], topics)
+        self.headers = process.ears({s: [f"{s}/meta", *([f"{s}/data"] if s in imus else [])] for s in streams})
         self.log_clock = process.subscriber(["player"], ["clock"]) if process.lossless else None
         self.twin = process.subscriber([f"align.{1 - slot}"], ["tick"]) if not process.lossless else None
         self.publisher = process.publisher(f"align.{slot}")
@@ -79,7 +78,6 @@ class _Align:
         self.kept: deque[Tick] = deque(maxlen=MAX_KEPT)
         self.next_id = 0
         self.twin_t_ns: int | None = None
-        self.refused: Counter[str] = Counter()
         self.ends: set[str] = set()
         self.waiting: dict[
             int, tuple[int, Envelope | None, Any]
@@ -89,7 +87,7 @@ class _Align:
 
     def _status(self) -> dict[str, Any]:
         assert self.aligner is not None
-        return {"received": self.aligner.received(), "tick": self.next_id, "refused": dict(self.refused)}
+        return {"received": self.aligner.received(), "tick": self.next_id, "refused": self.headers.refusals()}
 
     def serve(self) -> None:
         process = self.process
@@ -107,7 +105,8 @@ class _Align:
             origin, self.next_id = now, int(process.control.start.get("next_tick", 0))
         self.aligner = Aligner(process.rig, origin, self.next_id)
         poller = zmq.Poller()
-        for socket in (self.headers, self.log_clock, self.twin):
+        self.headers.register(poller)
+        for socket in (self.log_clock, self.twin):
             if socket is not None:
                 poller.register(socket, zmq.POLLIN)
         while process.running and not self._ended():
@@ -136,8 +135,8 @@ class _Align:
         assert aligner is not None
         self._follow_twin()
         arrived: list[tuple[int, Envelope, Any]] = []
-        while len(arrived) < MAX_BATCH and (frames := receive(self.headers)) is not None:
-            envelope, arrays = self._parse(frames)
+        for stream, frames in self.headers.receive(MAX_BATCH):
+            envelope, arrays = self._parse(stream, frames)
             if envelope is None:
                 continue
             if envelope.end:
@@ -170,8 +169,9 @@ class _Align:
                 self.aligner.push(envelope, now, arrays)
             self._publish(self.aligner.poll(now))
 
-    def _parse(self, frames: list[Any]) -> tuple[Envelope | None, Any]:
+    def _parse(self, stream: str, frames: list[Any]) -> tuple[Envelope | None, Any]:
         topic = bytes(frames[0])
+        sample: Sample | None = None
         try:
             if topic.endswith(b"/data"):
                 envelope, sample = decode_data(frames)
@@ -179,15 +179,15 @@ class _Align:
             else:
                 envelope, arrays = decode_meta(frames), None
         except WireError as error:
-            self.refused[topic.decode(errors="replace")] += 1
-            self.process.event(f"refused a message on {topic!r}: {error}")
+            if self.headers.refuse(stream, "not of the schema"):
+                self.process.event(f"refused a message on {topic!r}: {error}")
             return None, None
-        if envelope.stream not in self.process.rig.sensors or not topic.startswith(envelope.stream.encode() + b"/"):
-            self.refused[envelope.stream] += 1
+        if not self.headers.admits(stream, envelope, sample):
             return None, None
         # An IMU's samples come with their data; its bare headers count only when there is no data to come.
         bare_imu = arrays is None and envelope.modality == "imu" and not envelope.problem and not envelope.end
-        return (None, None) if bare_imu else (envelope, arrays)
+        refused_imu = arrays is not None and bool(envelope.problem)  # whose header tells enough
+        return (None, None) if bare_imu or refused_imu else (envelope, arrays)
 
     def _follow_twin(self) -> None:
         while self.twin is not None and (frames := receive(self.twin)) is not None:
@@ -210,10 +210,11 @@ class _Align:
     def _publish(self, ticks: list[Tick]) -> None:
         assert self.aligner is not None
         self.kept.extend(t for t in ticks if not self._is_twins(t))
-        while self.aligner.alerts:
-            self.process.event(self.aligner.alerts.popleft())
+        alerts = [self.aligner.alerts.popleft() for _ in range(len(self.aligner.alerts))]
         if not self.process.control.active:
-            return
+            return  # its twin says the same
+        for alert in alerts:
+            self.process.event(alert)
         while self.kept:
             tick = self.kept.popleft()
             if self.aligner.schedule.counted:

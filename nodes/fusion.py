@@ -13,6 +13,7 @@ import zmq
 from sensorfuse.nodes.process import Process, parser, run
 
 from sensorfuse.endpoints import SLOTS
+from sensorfuse.engine.open import pin_caller
 from sensorfuse.fusion.runner import FrameTiming, FusionRunner
 from sensorfuse.fusion.strategies import make_fuser
 from sensorfuse.fusion.warm_up import warm_up
@@ -23,6 +24,7 @@ from sensorfuse.wire import WireError, decode_data, decode_record, encode_record
 
 MAX_POLL_MS = 20
 DRAIN_MS = 200
+MAX_BATCH = 16  # messages of one stream between two looks at the others
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -41,6 +43,7 @@ class _Fusion:
     def __init__(self, process: Process, slot: int) -> None:
         self.process = process
         rig = process.rig
+        pin_caller(rig.fusion.cores)
         fuser = make_fuser(rig, rig.fusion.strategy)
         warm_up(rig, fuser)
         self.runner = FusionRunner(
@@ -48,27 +51,35 @@ class _Fusion:
             fuser,
             ObjectTracker(TrackerConfig.from_rig(rig)),
             patient=process.lossless,
-            lazy=not process.control.active,
+            lazy=self._encodes_at_ticks() or not process.control.active,
         )
         streams = rig.fused_streams()
-        self.data = process.subscriber(streams, [f"{s}/data" for s in streams])
+        self.data = process.ears({s: [f"{s}/data"] for s in streams})
         self.ticks = process.subscriber(
             [f"align.{s}" for s in (SLOTS[:1] if process.lossless else SLOTS)], ["tick", "end"]
         )
         self.twin = process.subscriber([f"fusion.{1 - slot}"], ["fused"]) if not process.lossless else None
         self.publisher = process.publisher(f"fusion.{slot}")
         self.last_twin_frame: FusedFrame | None = None
+        self.took_over = process.control.active
         self.end: dict[str, Any] | None = None
+        self.shared = process.shared_reader()
         self.refused = 0
 
     def _status(self) -> dict[str, Any]:
-        return {"tick": self.runner.last_tick_id, "backlog": self.runner.backlog, "refused": self.refused}
+        return {
+            "tick": self.runner.last_tick_id,
+            "backlog": self.runner.backlog,
+            "refused": self.refused,
+            "refused_messages": self.data.refusals(),
+        }
 
     def serve(self) -> None:
         process = self.process
         process.wait_for_start()
         poller = zmq.Poller()
-        for socket in (self.ticks, self.data, self.twin):
+        self.data.register(poller)
+        for socket in (self.ticks, self.twin):
             if socket is not None:
                 poller.register(socket, zmq.POLLIN)
         while process.running and not self._ended():
@@ -91,11 +102,15 @@ class _Fusion:
     def _has_work(self) -> bool:
         return self.process.control.active and self.runner.backlog > 0
 
+    def _encodes_at_ticks(self) -> bool:
+        return self.process.rig.fusion.encode_on == "tick"
+
     def _take_over_if_told(self) -> None:
         active = self.process.control.active
         self._follow_twin()
-        if active and self.runner.lazy:
-            self.runner.lazy = False
+        if active and not self.took_over:
+            self.took_over = True
+            self.runner.lazy = self._encodes_at_ticks()
             if self.last_twin_frame is not None:
                 frame = self.last_twin_frame
                 self.runner.tracker.restore(frame.tracks, frame.pose, frame.t_ref_ns)
@@ -120,16 +135,14 @@ class _Fusion:
                 self._refuse(f"a tick was refused: {error}")
 
     def _take_data(self) -> None:
-        for _ in range(64):
-            frames = receive(self.data)
-            if frames is None:
-                return
+        for stream, frames in self.data.receive(MAX_BATCH):
             try:
-                envelope, sample = decode_data(frames)
+                envelope, sample = decode_data(frames, self.shared)
             except WireError as error:
-                self._refuse(f"a message on {bytes(frames[0])!r} was refused: {error}")
+                if self.data.refuse(stream, "not of the schema"):
+                    self.process.event(f"a message of {stream} was refused: {error}")
                 continue
-            if not envelope.end and envelope.stream in self.process.rig.sensors:
+            if self.data.admits(stream, envelope, sample) and not envelope.end and not envelope.problem:
                 self.runner.add(envelope, sample, self.process.clock.now_ns())
 
     def _refuse(self, text: str) -> None:

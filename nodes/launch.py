@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sensorfuse.nodes.assess import assess
+from sensorfuse.nodes.run_state import RunState
 from sensorfuse.nodes.supervisor import Outcome, RunPlan, Supervisor
 
 from sensorfuse.align.ego_scoring import PoseTrack, score_ego_motion
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.inject.limits import Limit
+from sensorfuse.inject.verdict import Damage
 from sensorfuse.log import open_log, read_frames
-from sensorfuse.messages import LEDGER_REASONS, FusedFrame, Sample, Truth
+from sensorfuse.messages import LEDGER_REASONS, Detections, FusedFrame, Sample, Truth
 from sensorfuse.report.page import write_report
 from sensorfuse.report.record import RunRecord, Snapshot, choose_snapshots
 from sensorfuse.report.summary import build_summary
@@ -40,6 +44,7 @@ class Result:
     out: Path
     report: Path
     failures: list[str]  # what the run could not do, though it went on
+    damage: Damage  # what faults cost, and the limits kept or not
 
 
 def check_log(log: Path, rig: Rig, allow_missing: bool) -> int:
@@ -67,17 +72,25 @@ def check_log(log: Path, rig: Rig, allow_missing: bool) -> int:
         return first.recv_ns
 
 
-def execute(plan: RunPlan, command: str | None = None) -> Result:
+def execute(
+    plan: RunPlan, command: str | None = None, limits: Sequence[Limit] = (), taken_over: RunState | None = None
+) -> Result:
     """Run a plan and write its summary and report. The fused log is written while it runs.
+
+    `limits` are compared with what was measured; `taken_over` is a run whose supervisor is no more.
 
     Raises:
         SensorfuseError: the run could not start or go on, or its files can't be written.
     """
-    outcome = Supervisor(plan).run()
+    outcome = Supervisor(plan, taken_over).run()
     first = next(iter(_frames(outcome)), None)
     record = _record(plan, outcome, first, command or shlex.join(sys.argv))
     truth, pose = _truth_source(plan, outcome.origin_ns)
-    summary = build_summary(record, _frames(outcome), _score(outcome, truth), _ego_score(outcome, pose))
+    pairs = _pairs(outcome, truth)
+    summary = build_summary(record, _frames(outcome), _score(pairs), _ego_score(outcome, pose))
+    damage = assess(plan, outcome, _frames(outcome), pairs)
+    damage.hold_to(limits)
+    summary["faults"] = damage.to_dict()
     try:
         text = json.dumps(summary, indent=2, default=_plain) + "\n"
         (plan.out / "summary.json").write_text(text, encoding="utf-8")
@@ -85,7 +98,13 @@ def execute(plan: RunPlan, command: str | None = None) -> Result:
     except OSError as error:
         words = [f"{plan.out}: the summary and the report can't be written: {error.strerror}", *outcome.failures]
         raise SensorfuseError("\n".join(words)) from None
-    return Result(summary, plan.out, report, outcome.failures)
+    return Result(summary, plan.out, report, outcome.failures, damage)
+
+
+def assess_run(plan: RunPlan, outcome: Outcome) -> Damage:
+    """What a run's faults cost, without its summary and report."""
+    truth, _ = _truth_source(plan, outcome.origin_ns)
+    return assess(plan, outcome, _frames(outcome), _pairs(outcome, truth))
 
 
 def _plain(value: Any) -> Any:
@@ -153,18 +172,23 @@ def _truth_source(plan: RunPlan, origin_ns: int) -> tuple[TruthAt, PoseAt]:
     return nearest, PoseTrack(known).at
 
 
-def _score(outcome: Outcome, truth: TruthAt) -> dict[str, Any] | None:
-    """Score the tracks against truth wherever it is known."""
-    pairs = []
+def _pairs(outcome: Outcome, truth: TruthAt) -> dict[int, tuple[Detections, Truth]]:
+    """By tick, the tracks and the truth where it is known; no annotation counts twice."""
+    pairs = {}
     used: set[int] = set()
     for frame in _frames(outcome):
         real = truth(frame.t_ref_ns)
         if real is not None and real.stamp_ns not in used:
             used.add(real.stamp_ns)
-            pairs.append((frame.tracks, real))
-    if not any(len(real.objects) for _, real in pairs):
+            pairs[frame.tick_id] = (frame.tracks, real)
+    return pairs
+
+
+def _score(pairs: dict[int, tuple[Detections, Truth]]) -> dict[str, Any] | None:
+    """Score the tracks against truth wherever it is known."""
+    if not any(len(real.objects) for _, real in pairs.values()):
         return None
-    return score_sequence(pairs)
+    return score_sequence(list(pairs.values()))
 
 
 def _ego_score(outcome: Outcome, pose: PoseAt) -> dict[str, Any] | None:

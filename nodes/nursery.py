@@ -13,6 +13,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -90,6 +91,9 @@ def _fork(channel: socket.socket, request: dict[str, Any], own: tuple[int, int])
             os.dup2(nothing.fileno(), 0)
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
+        if request["memory_mb"] is not None:
+            limit = round(request["memory_mb"] * 1e6)
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         importlib.import_module(request["module"]).main(request["arguments"])
         code = 0
     except SystemExit as leaving:
@@ -105,8 +109,9 @@ def _fork(channel: socket.socket, request: dict[str, Any], own: tuple[int, int])
 class Nursery:
     """The supervisor's end. A nursery that dies is replaced; what it has forked lives on."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, memory_mb: float | None = None) -> None:
         self._log = log
+        self._memory_mb = memory_mb  # at most, of each process's own
         self._pids: dict[str, list[int]] = {}  # answers not yet collected
         self._codes: dict[int, int] = {}
         self._start()
@@ -138,7 +143,13 @@ class Nursery:
 
     def request(self, name: str, module: str, arguments: list[str], log: Path) -> None:
         """Ask for a process; `pid_of` tells when it is there."""
-        message = {"name": name, "module": module, "arguments": arguments, "log": str(log)}
+        message = {
+            "name": name,
+            "module": module,
+            "arguments": arguments,
+            "log": str(log),
+            "memory_mb": self._memory_mb,
+        }
         with contextlib.suppress(OSError):
             self._channel.send(json.dumps(message).encode())
 

@@ -10,18 +10,24 @@ from __future__ import annotations
 import argparse
 import contextlib
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import zmq
+from sensorfuse.nodes.injection import add_fault_arguments, faults_of, torn
 from sensorfuse.nodes.process import Process, parser, run
 
-from sensorfuse.endpoints import SLOTS, bind, make_socket
+from sensorfuse.endpoints import SLOTS, make_socket
+from sensorfuse.inject.stream_injector import inject
 from sensorfuse.log import open_log
+from sensorfuse.log.reader import LogReader
 from sensorfuse.messages import Sample
 from sensorfuse.rig import Rig
 from sensorfuse.wire import Envelope, WireError, decode_record, encode_data, encode_record, envelope_of, receive
 
 MIN_WINDOW_NS = 1_000_000_000
+LOOP_GAP_NS = 10_000_000  # between a log's last sample and its first of the next turn
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -32,6 +38,10 @@ def main(argv: list[str] | None = None) -> None:
     arguments.add_argument(
         "--pace", type=float, default=0.0, help="lossless: log seconds per second, 0 for as fast as it goes"
     )
+    arguments.add_argument(
+        "--loop", type=float, default=0.0, metavar="S", help="play it again and again, until so many log seconds"
+    )
+    add_fault_arguments(arguments)
     run(arguments, _serve, argv)
 
 
@@ -47,11 +57,10 @@ class _Player:
         self.rig: Rig = process.rig
         self.by_log_name = {s.log_stream or n: n for n, s in self.rig.sensors.items()}
         self.sockets: dict[str, zmq.Socket[bytes]] = {}
-        self.locks = []
         for stream in self.rig.streams():
             socket = process.adopt(make_socket(process.context, zmq.PUSH, 0 if process.lossless else 64))
             socket.setsockopt(zmq.LINGER, 2000)
-            self.locks.append(bind(socket, self.rig, f"source.{stream}"))
+            process.bind(socket, f"source.{stream}")
             self.sockets[stream] = socket
         self.clock_publisher = process.publisher("player")
         self.progress = process.subscriber(
@@ -71,37 +80,61 @@ class _Player:
     def play(self) -> None:
         process = self.process
         with open_log(self.args.log, offsets_ns=self.rig.clock_offsets_ns()) as reader:
-            names = [n for n in reader.streams() if n in self.by_log_name]
-            samples = reader.samples(names)
             process.wait_for_start()
             origin = int(process.control.start.get("origin_ns", 0))
             self.fused_to_ns = origin
             next_beat = origin
             started, paced_from = time.monotonic(), origin
-            for sample in samples:
-                self.records += 1
-                sample.stream = self.by_log_name[sample.stream]
-                self.published[sample.stream] = max(self.published[sample.stream], sample.seq + 1)
-                if self.records <= self.args.skip:
-                    continue
+            faults, seed = faults_of(self.args), self.args.fault_seed
+            for recv_ns, sample, cut in inject(self._records(reader), faults, self.rig.sensors, origin, seed):
                 if process.lossless:
-                    while next_beat <= sample.recv_ns:
+                    while next_beat <= recv_ns:
                         self._beat(next_beat)
                         next_beat += self.rig.fusion.period_ns // 2
-                    self._pace(sample.recv_ns, started, paced_from)
-                    self._wait_for_window(sample.recv_ns)
+                    self._pace(recv_ns, started, paced_from)
+                    self._wait_for_window(recv_ns)
                 else:
-                    self._wait_for_clock(sample.recv_ns)
+                    self._wait_for_clock(recv_ns)
                 if not process.running:
                     break
-                self.now_ns = sample.recv_ns
-                self._send(sample)
+                self.now_ns = recv_ns
+                self._send(sample, cut)
             self.rejected = {f"{stream}: {reason}": n for (stream, reason), n in reader.rejected.items()}
             for note in reader.notes:
                 process.event(note)
             for what, n in self.rejected.items():
                 process.event(f"{n} records of {what}")
         self._finish(self.now_ns)
+
+    def _records(self, reader: LogReader) -> Iterator[Sample]:
+        """The log's samples under the rig's names, counted as published; with `--loop` again and again, each turn with
+        the stamps and numbers that come after the last turn's.
+        """
+        names = [n for n in reader.streams() if n in self.by_log_name]
+        loop_ns, turn_ns, first_ns, last_ns = round(self.args.loop * 1e9), 0, None, 0
+        numbers = dict.fromkeys(self.published, 0)
+        while True:
+            for sample in reader.samples(names):
+                first_ns = sample.recv_ns if first_ns is None else first_ns
+                last_ns = max(last_ns, sample.recv_ns)
+                if loop_ns and turn_ns + sample.recv_ns - first_ns >= loop_ns:
+                    return
+                self.records += 1
+                stream = self.by_log_name[sample.stream]
+                seq = sample.seq + numbers[stream]
+                self.published[stream] = max(self.published[stream], seq + 1)
+                if self.records > self.args.skip:
+                    yield replace(
+                        sample,
+                        stream=stream,
+                        seq=seq,
+                        stamp_ns=sample.stamp_ns + turn_ns,
+                        recv_ns=sample.recv_ns + turn_ns,
+                    )
+            if not loop_ns or first_ns is None:
+                return
+            turn_ns += last_ns - first_ns + LOOP_GAP_NS
+            numbers = dict(self.published)
 
     def _beat(self, now_ns: int) -> None:
         """Tell the aligner what time it is in the log, so that ticks come where no sample does."""
@@ -132,12 +165,19 @@ class _Player:
             time.sleep(min(wait, 0.02))
         self.process.beat(self._status)
 
-    def _send(self, sample: Sample) -> None:
+    def _send(self, sample: Sample, cut: bool) -> None:
+        """Hand a sample to its stream's process. Of one that was cut short nothing is left that a lossless replay
+        could put in its place.
+        """
+        if cut and self.process.lossless:
+            return
         envelope = envelope_of(
             sample, 0, self.process.clock.now_ns(), order=self.order if self.process.lossless else -1
         )
         self.order += 1
         frames = encode_data(envelope, sample.arrays)
+        if cut:
+            frames = torn(frames)
         socket = self.sockets[sample.stream]
         if self.process.lossless:
             while self.process.running and not socket.poll(20, zmq.POLLOUT):

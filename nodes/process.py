@@ -12,22 +12,26 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import zmq
+from sensorfuse.nodes.ears import Ears
 from sensorfuse.nodes.timekeeper import Timekeeper
 
 from sensorfuse.clock import HOST_MONOTONIC, Monotonic, RunClock, boot_id, epoch_offset_ns
-from sensorfuse.endpoints import address, bind, make_socket, run_folder
+from sensorfuse.endpoints import Bound, bind, connect, make_socket, run_folder
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.rig import Rig, load_rig
+from sensorfuse.shared_memory import SharedReader, SharedWriter, is_supported, shared_folder
 from sensorfuse.wire import WireError, pack, unpack
 
 STATUS_PERIOD_S = 0.25
 EXIT_LINGER_MS = 5000
 STANDBY_POLL_MS = 100
 STANDBY_LAG_MS = 30
+MAX_TOPICS = 256  # that peers may subscribe to; further ones are not counted
 LIVE_QUEUE = 256  # messages per peer; a slow reader loses the newest beyond, and the gap is counted
 MAX_START_WAIT_S = 30.0
 MAX_SILENCE_S = 10.0  # of a supervisor on another host
@@ -54,6 +58,7 @@ class Control:
         self.name = name
         self.active = True
         self.stopping = False
+        self.supervisor: int | None = None  # another than the first
         self._socket: zmq.Socket[bytes] | None = None
         offset = epoch_offset_ns(run_folder(rig))
         self.clock = RunClock("host", offset)
@@ -66,7 +71,7 @@ class Control:
             self._socket = make_socket(context, zmq.DEALER, 0)
             self._socket.setsockopt(zmq.IDENTITY, name.encode())
             self._socket.setsockopt(zmq.LINGER, EXIT_LINGER_MS)
-            self._socket.connect(address(rig, "control"))
+            connect(self._socket, rig, "control")
 
     @property
     def socket(self) -> zmq.Socket[bytes] | None:
@@ -91,6 +96,8 @@ class Control:
             self.started = True
         elif kind == "activate":
             self.active = True
+        elif kind == "adopt":
+            self.supervisor = int(command["control"])
         elif kind == "stop":
             self.stopping = True
 
@@ -118,16 +125,24 @@ class Publisher:
         self.socket = make_socket(context, zmq.XPUB, 0 if lossless else LIVE_QUEUE)
         self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         self.socket.setsockopt(zmq.LINGER, EXIT_LINGER_MS)
-        self._lock = bind(self.socket, rig, name)
+        self.name = name
+        self._bound = bind(self.socket, rig, name)
         self._subscribers: dict[bytes, int] = {}
+        self.refused = 0  # peers that were not let in, as last asked
 
     def subscribers(self, topic: str) -> int:
         """How many have subscribed to a topic by now."""
         while self.socket.poll(0):
             event = self.socket.recv()
-            change = 1 if event[:1] == b"\x01" else -1
-            self._subscribers[event[1:]] = self._subscribers.get(event[1:], 0) + change
+            topic_heard, change = event[1:], 1 if event[:1] == b"\x01" else -1
+            if topic_heard in self._subscribers or len(self._subscribers) < MAX_TOPICS:
+                self._subscribers[topic_heard] = self._subscribers.get(topic_heard, 0) + change
         return self._subscribers.get(topic.encode(), 0)
+
+    def newly_refused(self) -> int:
+        """How many peers were not let in since this was last asked."""
+        before, self.refused = self.refused, self._bound.refused
+        return self.refused - before
 
     def send(self, frames: list[Any]) -> None:
         """Publish; big arrays travel without a copy."""
@@ -137,8 +152,7 @@ class Publisher:
 
     def close(self) -> None:
         self.socket.close()
-        if self._lock is not None:
-            self._lock.close()
+        self._bound.close()
 
 
 def subscribe(
@@ -149,7 +163,7 @@ def subscribe(
     for topic in topics:
         socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
     for name in endpoints:
-        socket.connect(address(rig, name))
+        connect(socket, rig, name)
     return socket
 
 
@@ -168,8 +182,11 @@ class Process:
         abroad = arguments.control_host not in (None, boot_id())
         self.control = Control(self.context, self.rig, name, arguments.control is not None, abroad)
         self._next_status = 0.0
+        self._orphan_since: float | None = None
         self._sockets: list[zmq.Socket[bytes]] = []
         self._publishers: list[Publisher] = []
+        self._bound: list[Bound] = []
+        self._shared: list[SharedWriter | SharedReader] = []
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
@@ -193,6 +210,39 @@ class Process:
         socket = subscribe(self.context, self.rig, endpoints, topics, self.lossless)
         self._sockets.append(socket)
         return socket
+
+    def shared_writer(self, stream: str, publisher: Publisher) -> SharedWriter | None:
+        """Shared memory for a stream's large payloads; None where this run has none."""
+        folder = self._shared_folder()
+        if folder is None:
+            return None
+        writer = SharedWriter(folder, stream, lambda: publisher.subscribers(f"{stream}/data"))
+        self._shared.append(writer)
+        return writer
+
+    def shared_reader(self) -> SharedReader | None:
+        """What reads payloads from shared memory; None where this run has none."""
+        folder = self._shared_folder()
+        if folder is None:
+            return None
+        reader = SharedReader(folder)
+        self._shared.append(reader)
+        return reader
+
+    def _shared_folder(self) -> Path | None:
+        """Without loss, queues have no bound and slots would run out, so there everything travels in messages."""
+        wanted = self.rig.endpoints.shared_memory and self.rig.endpoints.base.startswith("ipc") and not self.lossless
+        return shared_folder(run_folder(self.rig)) if wanted and is_supported() else None
+
+    def ears(self, topics: Mapping[str, Iterable[str]]) -> Ears:
+        """What hears the sensors' streams; by stream, the topics that are wanted of it."""
+        ears = Ears(self.context, self.rig, topics, self.lossless)
+        self._sockets.extend(ears.sockets.values())
+        return ears
+
+    def bind(self, socket: zmq.Socket[bytes], name: str) -> None:
+        """Bind a socket to an endpoint, for as long as the process lives."""
+        self._bound.append(bind(socket, self.rig, name))
 
     def adopt(self, socket: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
         """Have a socket closed with the process."""
@@ -238,15 +288,28 @@ class Process:
         if force or now >= self._next_status:
             self._next_status = now + STATUS_PERIOD_S
             self._watch_supervisor()
+            self._watch_doors()
             self.control.send_status(status())
 
+    def _watch_doors(self) -> None:
+        """Tell of peers that were not let in; take word of subscriptions, which else would pile up."""
+        for publisher in self._publishers:
+            publisher.subscribers("")
+            if (more := publisher.newly_refused()) > 0:
+                self.event(f"{more} peers were not let in at the endpoint {publisher.name!r}: their keys are not known")
+
     def _watch_supervisor(self) -> None:
-        """Without its supervisor a process ends."""
+        """Without its supervisor a process ends, after the time in which another one may come."""
         if self.control.timekeeper is not None:
             gone = self.control.timekeeper.silent_s() > MAX_SILENCE_S
         else:
-            gone = self.arguments.control is not None and not is_running(self.arguments.control)
-        if gone:
+            supervisor = self.control.supervisor or self.arguments.control
+            gone = supervisor is not None and not is_running(supervisor)
+        if not gone:
+            self._orphan_since = None
+            return
+        self._orphan_since = self._orphan_since or time.monotonic()
+        if time.monotonic() - self._orphan_since >= self.arguments.orphan:
             self.control.stopping = True
 
     def event(self, text: str) -> None:
@@ -259,11 +322,15 @@ class Process:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for shared in self._shared:
+            shared.close()
         for publisher in self._publishers:
             publisher.close()
         for socket in self._sockets:
             socket.close()
         self.control.close()
+        for bound in self._bound:
+            bound.close()
         self.context.destroy()  # closes what an error may have left open, each with its own linger
 
 
@@ -273,6 +340,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     out.add_argument("--rig", required=True, help="rig file, or the name of a shipped rig")
     out.add_argument("--control", type=int, metavar="PID", help="the supervisor to answer to (it sets this itself)")
     out.add_argument("--control-host", metavar="BOOT_ID", help="the supervisor's system: from another, ask it for time")
+    out.add_argument("--orphan", type=float, default=0.0, metavar="S", help="go on so long without a supervisor")
     out.add_argument("--lossless", action="store_true", help="no bound on queues (replay with flow control)")
     out.add_argument(
         "--await", dest="awaits", action="append", default=[], metavar="TOPIC=N", help="subscribers to wait for"

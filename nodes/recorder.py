@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import zmq
+from sensorfuse.nodes.ears import Ears
 from sensorfuse.nodes.process import Process, parser, run
 
 from sensorfuse.endpoints import SLOTS
@@ -21,6 +22,7 @@ from sensorfuse.wire import WireError, decode_data, decode_record, receive
 
 MAX_POLL_MS = 50
 DRAIN_MS = 300
+MAX_BATCH = 1024  # messages of one stream between two looks at the others
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -67,7 +69,8 @@ class _Recorder:
             None if args.no_fused else process.subscriber([f"fusion.{s}" for s in slots], ["fused", "fused_end"])
         )
         streams = process.rig.streams()
-        self.data = process.subscriber(streams, [f"{s}/data" for s in streams]) if args.inputs else None
+        self.data = process.ears({s: [f"{s}/data"] for s in streams}) if args.inputs else None
+        self.shared = process.shared_reader()
         self.ends: set[str] = set()
         self.fused_ended = self.fused is None
         self.last_tick_id = -1
@@ -76,15 +79,22 @@ class _Recorder:
         self.refused = 0
 
     def _status(self) -> dict[str, Any]:
-        return {"frames": self.frames, "samples": self.samples, "refused": self.refused, "path": str(self.path)}
+        return {
+            "frames": self.frames,
+            "samples": self.samples,
+            "refused": self.refused,
+            "refused_messages": {} if self.data is None else self.data.refusals(),
+            "path": str(self.path),
+        }
 
     def serve(self) -> None:
         process = self.process
         process.wait_for_start()
         poller = zmq.Poller()
-        for socket in (self.fused, self.data):
-            if socket is not None:
-                poller.register(socket, zmq.POLLIN)
+        if self.fused is not None:
+            poller.register(self.fused, zmq.POLLIN)
+        if self.data is not None:
+            self.data.register(poller)
         while process.running and not self._ended():
             process.beat(self._status)
             poller.poll(MAX_POLL_MS)
@@ -110,11 +120,18 @@ class _Recorder:
                 self.last_tick_id = frame.tick_id
                 self.frames += 1
                 self.writer.write_frame(frame, frame.t_ref_ns)
-        while self.data is not None and (frames := receive(self.data)) is not None:
+        if self.data is not None:
+            self._take_data(self.data)
+
+    def _take_data(self, ears: Ears) -> None:
+        for stream, frames in ears.receive(MAX_BATCH):
             try:
-                envelope, sample = decode_data(frames)
+                envelope, sample = decode_data(frames, self.shared)
             except WireError as error:
-                self._refuse(str(error))
+                if ears.refuse(stream, "not of the schema"):
+                    self.process.event(f"a message was refused: {error}")
+                continue
+            if not ears.admits(stream, envelope, sample):
                 continue
             if envelope.end:
                 self.ends.add(envelope.stream)

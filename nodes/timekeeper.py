@@ -10,7 +10,7 @@ import zmq
 
 from sensorfuse.align.time_exchange import TimeExchange, ping_period_ns
 from sensorfuse.clock import FollowedMonotonic
-from sensorfuse.endpoints import address, make_socket
+from sensorfuse.endpoints import connect, make_socket
 from sensorfuse.rig import Rig
 from sensorfuse.wire import WireError, pack, unpack
 
@@ -32,7 +32,7 @@ class Timekeeper:
         self._heard_s = time.monotonic()
         socket = make_socket(context, zmq.DEALER, 0)
         socket.setsockopt(zmq.IDENTITY, f"{name}/time".encode())
-        socket.connect(address(rig, "control"))
+        connect(socket, rig, "control")
         self._thread = threading.Thread(target=self._serve, args=(socket,), name="timekeeper", daemon=True)
         self._thread.start()
 

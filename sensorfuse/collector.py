@@ -6,10 +6,12 @@ frames.
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 from sensorfuse.align.ledger import Ledger
 from sensorfuse.messages import LEDGER_REASONS, FusedFrame, LedgerReason, Tick
+from sensorfuse.tick_set import TickSet
 
 STAGES = (
     "capture_to_fused",
@@ -40,9 +42,9 @@ class Collector:
         self.rate = rate
         self.clocked = clocked
         self.ledger = Ledger(streams)
-        self.timings_ms: dict[str, list[float]] = {stage: [] for stage in STAGES}
-        self.tick_ids: set[int] = set()
-        self.frame_ids: set[int] = set()
+        self.timings_ms: dict[str, array[float]] = {stage: array("d") for stage in STAGES}
+        self.tick_ids = TickSet()
+        self.frame_ids = TickSet()
         self._received: dict[str, dict[str, int]] = {}  # aligner process and pid -> stream -> count
         self._ticks: dict[int, tuple[int, int, int]] = {}  # tick_id -> t_ref, trigger, emit
 

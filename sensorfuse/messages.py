@@ -7,6 +7,7 @@ pixels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -99,6 +100,16 @@ def sample_duration_ns(sample: Sample) -> int:
     return 0
 
 
+MOST = {"gyro_radps": 1e3, "accel_mps2": 1e5, "velocity_mps": 1e4, "time_ns": 1e16, "detections": 1e6, "pcm": 1e6}
+"""What no sensor's value exceeds, by array: more is damage, and would overflow what is computed with it. Times within a
+message leap by 2^32 units where a device's counter wraps in it.
+"""
+
+
+def _within(values: NDArray[Any], most: float) -> bool:
+    return bool(values.max() <= most) and bool(values.min() >= -most)
+
+
 def sample_problem(sample: Sample) -> str | None:
     """Say in words why a sample's payload breaks its modality's contract, or None when it is sound.
 
@@ -138,6 +149,9 @@ def sample_problem(sample: Sample) -> str | None:
     for name in ("detections", "gyro_radps", "accel_mps2", "pcm"):
         if name in sample.arrays and not np.isfinite(sample.arrays[name]).all():
             return f"array {name!r} holds NaN or infinite values"
+    for name, most in MOST.items():
+        if name in sample.arrays and sample.arrays[name].size and not _within(sample.arrays[name], most):
+            return f"array {name!r} holds values beyond {most:g}, which no sensor measures"
     if "points" in sample.arrays and lengths["points"] and not np.isfinite(sample.arrays["points"]).all(axis=1).any():
         return "no finite point in the cloud"
     return None
@@ -257,9 +271,37 @@ LEDGER_REASONS: tuple[LedgerReason, ...] = (
     "quarantined",
 )
 
-StreamStatus = Literal["ok", "late", "missing", "idle", "stale", "suspect"]
+StreamStatus = Literal["ok", "late", "missing", "idle", "stale", "suspect", "invalid", "recovering"]
 """Per stream in a tick: ok; late (came after the deadline); missing (never seen); idle (silent for long: not waited
-for); stale (last sample older than its age limit); suspect (stamps quarantined)."""
+for); stale (last sample older than its age limit); suspect (stamps quarantined); invalid and recovering (its health:
+it has no vote)."""
+
+
+HealthState = Literal["ok", "late", "stale", "lost", "recovering", "invalid"]
+"""Of a stream: ok; late (overdue, too late for its ticks, or losing messages); stale (what is here of it is too old);
+lost (silent for long, or never heard); recovering (back, and checked before it votes); invalid (what comes cannot be
+used: its content, its stamps, its calibration)."""
+HEALTH_STATES: tuple[HealthState, ...] = ("ok", "late", "stale", "lost", "recovering", "invalid")
+
+
+@dataclass
+class StreamHealth:
+    """How a stream is at a tick. `reason` says why it is not ok, or what is odd of it although it is.
+
+    `period_ns` and `jitter_ns` are learned from the stream (0 before); `jitter_ns` is how much longer than the median
+    the 95th percentile of its delays is. The counts are since the start: messages heard, missed (by number, or for a
+    hole in time), refused (content, stamp or calibration) and doubted (usable, but odd).
+    """
+
+    state: HealthState = "ok"
+    reason: str = ""
+    weight: float = 1.0  # of its vote: 0 without one, less than 1 while it fades in or is doubted
+    period_ns: int = 0
+    jitter_ns: int = 0
+    heard: int = 0
+    missed: int = 0
+    refused: int = 0
+    doubted: int = 0
 
 
 BOUND_RANGE_M = 20.0
@@ -284,6 +326,7 @@ class StreamTick:
     method: str = "nearest"
     bound_ns: int = 0
     bound_m: float = 0.0
+    health: StreamHealth = field(default_factory=StreamHealth)
 
 
 @dataclass
@@ -318,6 +361,7 @@ class StreamUse:
     bound_ns: int  # what the alignment error hardly exceeds: the skew, and how surely the sample's time is known
     weight: float  # share of the fusion given to it, 0..1
     bound_m: float = 0.0  # what not knowing the sample's time comes to at BOUND_RANGE_M; inf where motion is not known
+    health: StreamHealth = field(default_factory=StreamHealth)
 
 
 @dataclass
@@ -343,3 +387,7 @@ class FusedFrame:
     dispositions: list[tuple[str, int, int, LedgerReason]] = field(default_factory=list)
     # of x y z and a small turn about x y z, in odometry axes, since odometry began; all NaN where it is not known
     pose_covariance: NDArray[np.float64] = field(default_factory=lambda: np.full((6, 6), np.nan))
+    # what the strategy scored and took in tests with the modalities of `mode`; NaN where that was not measured
+    expected_score: float = math.nan
+    expected_figure: str = ""  # which score that is
+    expected_ms: float = math.nan  # of work per tick: the encoders of what is there, and the fusion

@@ -54,6 +54,8 @@ def process_table(
     for stream, sensor in rig.sensors.items():
         if only is not None and stream not in only:
             continue
+        if rig.endpoints.host_of(stream) is not None:
+            continue  # started there
         readers = (len(slots) if stream in rig.fused_streams() else 0) + (1 if inputs or not fuses else 0)
         readers += len(slots) if sensor.modality == "imu" else 0  # the aligner takes an IMU's data
         heard = ((f"{stream}/meta", len(slots)), (f"{stream}/data", readers))

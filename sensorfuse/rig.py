@@ -6,6 +6,8 @@ nothing defines are errors, found before any process starts.
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from sensorfuse.engine.engine import Backend, Precision
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.geometry import Transform
 from sensorfuse.messages import MODALITIES, Modality, StampSemantics
@@ -143,6 +146,29 @@ class CounterConfig(YamlModel):
         return self.tick_ns << self.bits
 
 
+ContentFault = Literal[
+    "frozen", "duplicate", "uniform", "dark", "overexposed", "blurred", "empty", "sparse", "beams", "sectors",
+    "no_detections", "constant", "saturated", "silent", "clipped", "dead_channel",
+]  # fmt: skip
+"""What a sensor's process may find wrong with its content; `sensorfuse.health.content` says what each means."""
+
+
+class HealthConfig(YamlModel):
+    """What is made of a stream's health. It is lost after `lost_s` of silence (default: 12 periods, at least 1.5 s);
+    back, it is checked for `recover_s` before it votes, and its weight grows over `fade_s`.
+
+    `ignore` names faults of content that are not looked for. Data that is odd but usable is reported; `suspect` says
+    whether it also counts less (`suspect_weight`) or is left out.
+    """
+
+    lost_s: Annotated[float | None, Field(gt=0, le=600)] = None
+    recover_s: Annotated[float, Field(ge=0, le=60)] = 0.3
+    fade_s: Annotated[float, Field(ge=0, le=60)] = 0.7
+    ignore: tuple[ContentFault, ...] = ()
+    suspect: Literal["report", "downweight", "exclude"] = "report"
+    suspect_weight: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
 MAX_RATE_HZ: dict[Modality, float] = {"camera": 1000, "lidar": 200, "radar": 200, "imu": 20000, "audio": 2000}
 
 
@@ -176,6 +202,7 @@ class SensorConfig(YamlModel):
     radar: RadarConfig | None = None
     imu: ImuConfig | None = None
     audio: AudioConfig | None = None
+    health: HealthConfig = HealthConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> SensorConfig:
@@ -221,6 +248,12 @@ class FusionConfig(YamlModel):
     A tick waits at most `deadline_ms` after its reference time (after the arrival of what it is anchored on), and for
     messages out of order by up to `lateness_ms` (default: the 99.9th percentile of what each stream shows). One that
     lacks a `required` stream says so, or with `drop_incomplete` is left out.
+
+    `weights` is a folder of networks that `sensorfuse train` wrote, found from the rig file's folder; empty: the
+    shipped ones. They run by `engine` in `precision`; `auto` is the best engine that works on this machine. Each takes
+    `threads` threads within an operator, on the `cores` named, as many (none: wherever the system puts them).
+    `cuda_graph` records a run's kernels and replays them, where the engine can. `impute` is how a learned strategy is
+    given the features of a sensor that is missing, made up from the others' (none: it is told that it is missing).
     """
 
     policy: Literal["rate", "reference", "any"] = "rate"
@@ -228,8 +261,14 @@ class FusionConfig(YamlModel):
     rate_hz: Annotated[float, Field(gt=0, le=200)] = 10.0
     modalities: tuple[Modality, ...] = MODALITIES
     strategy: str = "late"
-    engine: Literal["onnxruntime"] = "onnxruntime"
+    engine: Literal["auto", Backend] = "auto"
+    precision: Precision = "fp32"
+    weights: str = ""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
+    cores: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    cuda_graph: bool = False
+    encode_on: Literal["arrival", "tick"] = "arrival"  # "tick": encoders wait for the tick that names a sample
+    impute: Literal["none", "product_of_experts", "encoder_decoder", "retrieval"] = "none"
     deadline_ms: Annotated[float, Field(gt=0, le=2000)] = 100.0
     lateness_ms: Annotated[float | None, Field(ge=0, le=2000)] = None
     drop_incomplete: bool = False
@@ -240,6 +279,14 @@ class FusionConfig(YamlModel):
             raise key_fault("policy", "policy reference needs the key `reference`: the stream that it follows")
         if self.policy != "reference" and self.reference is not None:
             raise key_fault("reference", f"policy {self.policy} follows no stream; leave it out, or policy: reference")
+        return self
+
+    @model_validator(mode="after")
+    def _a_core_each(self) -> FusionConfig:
+        if self.cores and len(set(self.cores)) != self.threads:
+            raise key_fault(
+                "cores", f"names {len(set(self.cores))} cores for {self.threads} threads; name one for each"
+            )
         return self
 
     @field_validator("modalities")
@@ -260,29 +307,102 @@ class FusionConfig(YamlModel):
         return round(self.deadline_ms * 1e6)
 
 
+def is_loopback(address: str) -> bool:
+    """Whether a `tcp://` address is reached from its own host alone.
+
+    Raises:
+        ValueError: it names no host, a port, or every interface at once.
+    """
+    host = address.removeprefix("tcp://")
+    if not address.startswith("tcp://") or not re.fullmatch(r"[A-Za-z0-9.-]{1,253}", host):
+        raise ValueError(f"{address!r}: expected 'tcp://ADDRESS' without a port")
+    try:
+        known = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    if known.is_unspecified or known.is_multicast:
+        raise ValueError(f"{address!r} is no address of one interface; name the one that other hosts connect to")
+    return known.is_loopback
+
+
+class HostConfig(YamlModel):
+    """Another host: where it is reached, and the streams whose processes run there."""
+
+    address: str
+    streams: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @field_validator("address")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        is_loopback(value)
+        return value
+
+
 class EndpointConfig(YamlModel):
-    """Where processes meet. Default: `ipc://` sockets in a folder of this user's. `tcp://` is for loopback only."""
+    """Where processes meet. Default: `ipc://` sockets in a folder that this user alone may enter.
+
+    `tcp://127.0.0.1` opens ports to every user of this host. Any other address needs `key`, the name of the key of the
+    host that the pipeline runs on (`sensorfuse keys`); with it every tcp socket asks for keys, loopback too.
+
+    `hosts` are other hosts with sensors, each by the name of its key. They find the supervisor at `control` (default:
+    at `base`, which then has to be `tcp://`).
+    """
 
     base: str = "ipc"
     port: Annotated[int, Field(ge=1024, le=65000)] = 7600
+    shared_memory: bool = True  # for large payloads, where sockets are ipc and the system has it
+    key: str | None = None
+    control: str | None = None
+    hosts: dict[str, HostConfig] = Field(default_factory=dict)
 
     @field_validator("base")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value == "ipc" or value.startswith("ipc:///"):
-            return value
-        if value in ("tcp://127.0.0.1", "tcp://localhost"):
-            return value
-        raise ValueError(
-            "expected 'ipc', 'ipc:///ABSOLUTE/FOLDER' or 'tcp://127.0.0.1' "
-            "(other hosts need keys, which this version lacks)"
-        )
+        if value != "ipc" and not value.startswith("ipc:///"):
+            try:
+                is_loopback(value)
+            except ValueError as error:
+                raise ValueError(f"expected 'ipc', 'ipc:///ABSOLUTE/FOLDER' or 'tcp://ADDRESS'; {error}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _no_open_door(self) -> EndpointConfig:
+        for name, address in (("base", self.base), ("control", self.control)):
+            if address is not None and not address.startswith("ipc") and not is_loopback(address) and self.key is None:
+                raise key_fault(
+                    name,
+                    f"{address} listens beyond this host, which needs keys: run `sensorfuse keys make` there and name "
+                    "its key here: `key: NAME`",
+                )
+        if self.hosts and self.key is None:
+            raise key_fault("hosts", "sensors on other hosts need keys: name that of this host here: `key: NAME`")
+        if self.hosts and self.control is None and self.base.startswith("ipc"):
+            raise key_fault("hosts", "other hosts cannot reach ipc sockets: give `control: tcp://ADDRESS` of this host")
+        if self.key in self.hosts:
+            raise key_fault("hosts", f"{self.key!r} is the host that the pipeline runs on")
+        places = [s for host in self.hosts.values() for s in host.streams]
+        twins = sorted({s for s in places if places.count(s) > 1})
+        if twins:
+            raise key_fault("hosts", f"{', '.join(twins)}: a stream has one host")
+        return self
+
+    def host_of(self, stream: str) -> str | None:
+        """The other host that a stream's process runs on; None where it runs with the pipeline."""
+        return next((name for name, host in self.hosts.items() if stream in host.streams), None)
 
 
 class RecordingConfig(YamlModel):
     compression: Literal["zstd", "lz4", "none"] = "zstd"
     chunk_mb: Annotated[float, Field(gt=0, le=64)] = 1.0
     inputs: bool = False  # record the sensors' data beside the fused frames
+
+
+class LimitsConfig(YamlModel):
+    """What one process may take. `memory_mb` bounds its own memory (data, as Linux counts it; default: no bound): a
+    process that wants more ends with an error, and is started again.
+    """
+
+    memory_mb: Annotated[float | None, Field(gt=50)] = None
 
 
 def is_scenario_file(scenario: str) -> bool:
@@ -307,6 +427,7 @@ class Rig(YamlModel):
     fusion: FusionConfig = FusionConfig()
     endpoints: EndpointConfig = EndpointConfig()
     recording: RecordingConfig = RecordingConfig()
+    limits: LimitsConfig = LimitsConfig()
     sim: SimConfig | None = None
 
     @model_validator(mode="after")
@@ -344,6 +465,9 @@ class Rig(YamlModel):
                 "fusion.reference",
                 f"{self.fusion.reference!r} is no stream that is fused; those are {', '.join(fused) or 'none'}",
             )
+        strangers = sorted({n for h in self.endpoints.hosts.values() for n in h.streams} - set(self.sensors))
+        if strangers:
+            raise key_fault("endpoints.hosts", f"names {', '.join(strangers)}, which no sensor of this rig is called")
         if self.fusion.drop_incomplete and not any(self.sensors[n].required for n in fused):
             raise key_fault("fusion.drop_incomplete", "no sensor that is fused has `required: true`")
         unserved = [m for m in self.fusion.modalities if all(s.modality != m for s in self.sensors.values())]
@@ -377,6 +501,11 @@ class Rig(YamlModel):
         data["fusion"].update(changes)
         return Rig.model_validate(data)
 
+    def on_one_host(self) -> Rig:
+        """A copy whose processes all run here: a log's player takes the place of sensors elsewhere."""
+        alone = self.endpoints.model_copy(update={"hosts": {}, "control": None})
+        return self.model_copy(update={"endpoints": alone})
+
     def with_sim(self, scenario: str | None = None, seed: int | None = None) -> Rig:
         """A copy in another synthetic world; what is None stays as it is."""
         changes: dict[str, Any] = {"scenario": scenario, "seed": seed}
@@ -407,6 +536,9 @@ def load_rig(path: str | Path) -> Rig:
     if rig.sim is not None and is_scenario_file(rig.sim.scenario):
         sim = rig.sim.model_copy(update={"scenario": str(file.resolve().parent / rig.sim.scenario)})
         rig = rig.model_copy(update={"sim": sim})
+    if rig.fusion.weights:
+        fusion = rig.fusion.model_copy(update={"weights": str(file.resolve().parent / rig.fusion.weights)})
+        rig = rig.model_copy(update={"fusion": fusion})
     return rig
 
 

@@ -24,11 +24,13 @@ import zmq
 from numpy.typing import NDArray
 
 from sensorfuse.messages import MODALITIES, Sample, sample_duration_ns
+from sensorfuse.shared_memory import NotShared, Place, SharedReader, SharedWriter
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 MAX_HEADER_BYTES = 1 << 16
 MAX_RECORD_BYTES = 1 << 22  # ticks and fused frames
 MAX_ARRAYS = 16
+MAX_COUNT = 1 << 62  # of times and numbers: sums of two of them still fit an integer array
 MAX_PAYLOAD_BYTES = 1 << 28
 DTYPES = frozenset(np.dtype(d).str for d in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "?"))
 _EXT_ARRAY = 1
@@ -65,6 +67,7 @@ class Envelope:
     problem: str = ""
     signature: dict[str, Any] = dataclasses.field(default_factory=dict)
     end: bool = False  # the stream ends here; no payload
+    suspect: str = ""  # what is odd of a payload that can be used
 
 
 def receive(socket: zmq.Socket[bytes]) -> list[Any] | None:
@@ -131,8 +134,18 @@ def _unpack_ext(code: int, data: bytes) -> Any:
 
 
 def pack(value: Any) -> bytes:
-    """Serialise plain values, dataclasses and small arrays."""
-    out: bytes = msgpack.packb(value, default=_pack_default)
+    """Serialise plain values, dataclasses and small arrays.
+
+    Raises:
+        WireError: a value is of another kind, an integer is beyond 64 bits, a text holds no characters, or the whole is
+            nested too deep.
+    """
+    try:
+        out: bytes = msgpack.packb(value, default=_pack_default)
+    except WireError:
+        raise
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise WireError(f"does not travel: {error}") from None
     return out
 
 
@@ -181,7 +194,7 @@ def _instance_check(kind: type) -> _Check:
 
 def _literal_check(choices: tuple[Any, ...]) -> _Check:
     def check(value: Any) -> Any:
-        if value not in choices:
+        if type(value) is not str or value not in choices:
             raise _Misfit(f"{value!r} is not one of {', '.join(map(str, choices))}")
         return value
 
@@ -360,22 +373,33 @@ def encode_meta(envelope: Envelope) -> list[bytes]:
     return encode_record(f"{envelope.stream}/meta", envelope)
 
 
-def encode_data(envelope: Envelope, arrays: dict[str, NDArray[Any]]) -> list[Any]:
-    """`[<stream>/data, header, array, ...]`; the arrays travel as they lie in memory and must not be written to."""
+def encode_data(envelope: Envelope, arrays: dict[str, NDArray[Any]], shared: SharedWriter | None = None) -> list[Any]:
+    """`[<stream>/data, header, array, ...]`; the arrays travel as they lie in memory and must not be written to.
+
+    With `shared`, large ones are put into shared memory while all subscribers read there; their parts are empty.
+    """
     if len(arrays) > MAX_ARRAYS:
         raise WireError(f"a sample has {len(arrays)} arrays, at most {MAX_ARRAYS} travel")
-    frames: list[Any] = []
+    whole: list[NDArray[Any]] = []
     table = []
     for name, array in arrays.items():
         if array.dtype.str not in DTYPES:
             raise WireError(f"arrays of dtype {array.dtype} do not travel")
         table.append([name, array.dtype.str, list(array.shape)])
-        frames.append(np.ascontiguousarray(array).data if array.size else b"")
-    header = pack({"v": WIRE_VERSION, "body": envelope, "arrays": table})
+        whole.append(np.ascontiguousarray(array))
+    message: dict[str, Any] = {"v": WIRE_VERSION, "body": envelope, "arrays": table}
+    place = shared.place(whole) if shared is not None else ""
+    spans: list[Any] = [None] * len(whole)
+    if isinstance(place, Place):
+        message["shared"], spans = place, place.spans
+    elif place:
+        message["ring"] = place
+    header = pack(message)
     if len(header) > MAX_HEADER_BYTES:
         raise WireError(
             f"{envelope.stream}: header of {len(header)} bytes exceeds {MAX_HEADER_BYTES}; is `meta` too large?"
         )
+    frames = [a.data if a.size and s is None else b"" for a, s in zip(whole, spans, strict=True)]
     return [f"{envelope.stream}/data".encode(), header, *frames]
 
 
@@ -383,8 +407,10 @@ def _checked_envelope(body: Any) -> Envelope:
     envelope = build(Envelope, body)
     if envelope.modality not in MODALITIES:
         raise WireError(f"Envelope.modality: {envelope.modality!r} is not one of {', '.join(MODALITIES)}")
-    if envelope.seq < 0 or envelope.duration_ns < 0:
-        raise WireError("Envelope.seq and duration_ns cannot be negative")
+    if not (0 <= envelope.seq <= MAX_COUNT and 0 <= envelope.duration_ns <= MAX_COUNT):
+        raise WireError("Envelope.seq and duration_ns cannot be negative or beyond 62 bits")
+    if not (-MAX_COUNT <= envelope.stamp_ns <= MAX_COUNT and -MAX_COUNT <= envelope.recv_ns <= MAX_COUNT):
+        raise WireError("Envelope.stamp_ns and recv_ns cannot be beyond 62 bits")
     return envelope
 
 
@@ -399,12 +425,36 @@ def decode_meta(frames: list[Any]) -> Envelope:
     return _checked_envelope(_body(unpack(frames[1], MAX_HEADER_BYTES)))
 
 
-def decode_data(frames: list[Any]) -> tuple[Envelope, Sample]:
+def _shared_buffers(header: dict[str, Any], stream: str, count: int, shared: SharedReader | None) -> list[Any]:
+    """What lies in shared memory, by array; None for what came in the message."""
+    ring, place = header.get("ring"), header.get("shared")
+    if place is not None:
+        place = build(Place, place)
+        ring = place.ring
+        if len(place.spans) != count:
+            raise WireError(f"{len(place.spans)} spans in shared memory are declared for {count} arrays")
+    if ring is None or shared is None:
+        if place is not None:
+            raise WireError("the payload lies in shared memory, which this process does not read")
+        return [None] * count
+    if not isinstance(ring, str) or ring.rpartition("-")[0] != stream:
+        raise WireError(f"{ring!r} is no ring of the stream {stream!r}")
+    if place is None:
+        shared.join(ring)
+        return [None] * count
+    try:
+        return list(shared.take(place))
+    except NotShared as error:
+        raise WireError(f"the payload cannot be read from shared memory: {error}") from None
+
+
+def decode_data(frames: list[Any], shared: SharedReader | None = None) -> tuple[Envelope, Sample]:
     """The header and the sample that `encode_data` sent; arrays are views of the received frames where
-    those are aligned.
+    those are aligned, or of shared memory, and read-only.
 
     Raises:
-        WireError: it breaks the schema, or an array's bytes do not fit its declaration.
+        WireError: it breaks the schema, an array's bytes do not fit its declaration, or shared memory no longer holds
+            them.
     """
     if not 2 <= len(frames) <= 2 + MAX_ARRAYS:
         raise WireError(f"expected 2 to {2 + MAX_ARRAYS} parts, got {len(frames)}")
@@ -416,16 +466,18 @@ def decode_data(frames: list[Any]) -> tuple[Envelope, Sample]:
             f"the header declares {len(table) if isinstance(table, list) else 'no'} arrays, {len(frames) - 2} came"
         )
     arrays: dict[str, NDArray[Any]] = {}
-    for row, frame in zip(table, frames[2:], strict=True):
+    buffers = _shared_buffers(header, envelope.stream, len(table), shared)
+    for row, frame, buffer in zip(table, frames[2:], buffers, strict=True):
         if not isinstance(row, list) or len(row) != 3 or not isinstance(row[0], str):
             raise WireError("an array's declaration is [name, dtype, shape]")
-        view = memoryview(frame)
+        view = memoryview(frame if buffer is None else buffer)
         if view.nbytes > MAX_PAYLOAD_BYTES:
             raise WireError(f"array {row[0]!r} of {view.nbytes} bytes exceeds {MAX_PAYLOAD_BYTES}")
         kind, dims = _check_array(row[1], row[2], view.nbytes)
         array = np.frombuffer(view, kind).reshape(dims)
         # ZeroMQ hands out small frames where they lie in its buffer; compiled kernels would be compiled anew for those
-        arrays[row[0]] = array if array.flags.aligned else array.copy()
+        arrays[row[0]] = array = array if array.flags.aligned else array.copy()
+        array.flags.writeable = False
     sample = Sample(
         envelope.stream,
         typing.cast(Any, envelope.modality),

@@ -5,7 +5,7 @@ faults too.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sensorfuse.errors import SensorfuseError
 
 KeyPath = tuple[str | int, ...]
+MAX_YAML_CHARACTERS = 1 << 20
+MAX_YAML_NODES = 50_000
+MAX_YAML_DEPTH = 50
 
 
 class YamlModel(BaseModel):
@@ -35,12 +38,62 @@ class _Duplicate(Exception):
         self.key, self.line = key, line
 
 
+class _TooMuch(Exception):
+    pass
+
+
+def load_yaml(text: str, source: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> tuple[yaml.Node | None, Any]:
+    """The nodes and the value of a YAML text: plain data, of bounded size however its aliases refer to each other.
+
+    Raises:
+        SensorfuseError: it is not valid YAML, nested too deep or too large; `source` names it.
+    """
+    try:
+        if len(text) > MAX_YAML_CHARACTERS:
+            raise _TooMuch
+        reader = loader(text)
+        try:
+            node = reader.get_single_node()
+            if node is None:
+                return None, None
+            _require_modest(node, [MAX_YAML_NODES], 0)
+            return node, reader.construct_document(node)
+        finally:
+            reader.dispose()
+    except _TooMuch:
+        raise SensorfuseError(
+            f"{source}: too large for a description: more than {MAX_YAML_CHARACTERS} characters, {MAX_YAML_NODES} "
+            f"values (with what aliases stand for) or {MAX_YAML_DEPTH} levels"
+        ) from None
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError, OverflowError, LookupError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{source}:{mark.line + 1}" if mark else source
+        what = "nested too deep" if isinstance(error, RecursionError) else getattr(error, "problem", None) or error
+        raise SensorfuseError(f"{where}: not valid YAML: {what}") from None
+
+
+def _require_modest(node: yaml.Node, left: list[int], depth: int) -> None:
+    """Count the nodes as they are reached, those behind aliases each time anew."""
+    left[0] -= 1
+    if left[0] < 0 or depth > MAX_YAML_DEPTH:
+        raise _TooMuch
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            _require_modest(key, left, depth + 1)
+            _require_modest(value, left, depth + 1)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _require_modest(value, left, depth + 1)
+
+
 def _index_lines(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int]) -> None:
     """Remember the 1-based line of every key path; refuse a mapping that has a key twice."""
     lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
             if key.value in seen:
                 raise _Duplicate(".".join(map(str, (*path, key.value))), key.start_mark.line + 1)
             seen.add(key.value)
@@ -63,20 +116,15 @@ def parse_model(model: type[Model], text: str, source: str, noun: str) -> Model:
     Raises:
         SensorfuseError: with `source:line: key: what is wrong` for each fault.
     """
+    node, data = load_yaml(text, source)
+    lines: dict[KeyPath, int] = {}
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines: dict[KeyPath, int] = {}
         if node is not None:
             _index_lines(node, (), lines)
-        data = yaml.safe_load(text)
     except _Duplicate as twin:
         raise SensorfuseError(
             f"{source}:{twin.line}: {twin.key}: this name stands here twice; give each its own"
         ) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{source}:{mark.line + 1}" if mark else source
-        raise SensorfuseError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
     if not isinstance(data, dict):
         keys = ", ".join(f"`{k}`" for k in model.model_fields)
         raise SensorfuseError(
@@ -106,8 +154,9 @@ def read_text(file: Path, noun: str, otherwise: str) -> str:
         SensorfuseError: no such file, no permission, or not text.
     """
     try:
-        return file.read_text(encoding="utf-8")
+        with file.open(encoding="utf-8") as handle:
+            return handle.read(MAX_YAML_CHARACTERS + 1)
     except FileNotFoundError:
         raise SensorfuseError(f"{file}: no such {noun} file; {otherwise}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, ValueError) as error:
         raise SensorfuseError(f"{file}: cannot be read as a {noun} file: {error}") from None

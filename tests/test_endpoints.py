@@ -76,3 +76,37 @@ def test_tcp_port_in_use_is_named(rig: Rig) -> None:
                 bind(context.socket(zmq.PUB), tcp(rig, port - names(rig).index("radar")), "radar")
         finally:
             context.destroy()
+
+
+def test_a_folder_open_to_others_is_closed_or_refused(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given = tmp_path / "given"
+    given.mkdir(mode=0o755)
+    given.chmod(0o755)
+    monkeypatch.setenv("SENSORFUSE_RUN_DIR", str(given))
+    with pytest.raises(SensorfuseError, match=r"other users may enter.*mode 755"):
+        run_folder(rig)
+    assert given.stat().st_mode & 0o777 == 0o755, "a folder that the user named is left as it is"
+    monkeypatch.delenv("SENSORFUSE_RUN_DIR")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    home = tmp_path / f"sensorfuse-{os.getuid()}"
+    home.mkdir()
+    home.chmod(0o777)
+    assert run_folder(rig).parent == home
+    assert home.stat().st_mode & 0o077 == 0
+
+
+def test_a_link_is_no_folder_for_sockets(rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.setenv("SENSORFUSE_RUN_DIR", str(tmp_path / "link"))
+    with pytest.raises(SensorfuseError, match="is a link"):
+        run_folder(rig)
+
+
+def test_a_folder_of_another_user_is_refused(rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SENSORFUSE_RUN_DIR", str(tmp_path))
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(SensorfuseError, match="another user"):
+        run_folder(rig)

@@ -69,3 +69,14 @@ def test_detections_select_and_concatenate() -> None:
     again = Detections.concatenate([d.select(np.array([0, 1])), d.select(np.array([False, False, True, True]))])
     assert np.array_equal(again.center, d.center)
     assert len(Detections.concatenate([])) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("gyro_radps", 1e200), ("accel_mps2", -1e9), ("time_ns", 1 << 61), ("time_ns", -(1 << 62))]
+)
+def test_what_no_imu_measures_is_damage(name: str, value: float) -> None:
+    arrays = {"gyro_radps": np.zeros((2, 3)), "accel_mps2": np.ones((2, 3)), "time_ns": np.arange(2)}
+    sample = Sample("imu", "imu", 0, 0, 0, "imu_link", arrays)
+    assert sample_problem(sample) is None
+    arrays[name][-1] = value
+    assert "which no sensor measures" in str(sample_problem(sample))

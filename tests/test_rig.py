@@ -96,3 +96,28 @@ def test_strategy_override_is_validated() -> None:
     rig = parse_rig(GOOD).with_fusion(strategy="hybrid")
     assert isinstance(rig, Rig)
     assert rig.fusion.strategy == "hybrid"
+
+
+def test_weights_are_found_from_the_rig_files_folder(tmp_path: Path) -> None:
+    text = shipped_rig("synthetic").to_yaml()
+    assert load_rig("synthetic").fusion.weights == ""
+    (tmp_path / "rig.yaml").write_text(text + "fusion:\n  weights: mine\n")
+    rig = load_rig(tmp_path / "rig.yaml")
+    assert rig.fusion.weights == str(tmp_path.resolve() / "mine")
+    (tmp_path / "again.yaml").write_text(rig.to_yaml())
+    assert load_rig(tmp_path / "again.yaml").fusion.weights == rig.fusion.weights
+
+
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        ("engine: abacus", "engine"),
+        ("precision: fp8", "precision"),
+        ("cores: [0, 1]", "names 2 cores for 1 threads"),
+        ("threads: 2\n  cores: [1, 1]", "names 1 cores for 2 threads"),
+    ],
+)
+def test_engines_that_cannot_be(block: str, words: str) -> None:
+    text = shipped_rig("synthetic").to_yaml() + f"fusion:\n  {block}\n"
+    with pytest.raises(SensorfuseError, match=words):
+        parse_rig(text)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field, model_validator
 
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.yaml_model import YamlModel, key_fault, parse_model, read_text
+from sensorfuse.yaml_model import YamlModel, key_fault, load_yaml, parse_model, read_text
 
 
 class Inner(YamlModel):
@@ -59,3 +59,27 @@ def test_a_file_that_cannot_be_read_is_explained(tmp_path: Path) -> None:
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SensorfuseError, match="cannot be read as a thing file"):
         read_text(tmp_path / "bytes.yaml", "thing", "try another")
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{c}: &{c} [{', '.join([f'*{b}'] * 9)}]\n" for b, c in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (BOMB, "too large for a description"),
+        ("a: &a [*a]\n", "too large for a description|nested too deep"),
+        ("[" * 20_000, "nested too deep|too large"),
+        ("{" * 20_000, "nested too deep|too large|not valid YAML"),
+        ("a: " + "x" * (1 << 21), "too large for a description"),
+        ("a: " + "9" * 5000, "not valid YAML"),
+        ("a: !!python/object/apply:os.system [x]", "not valid YAML"),
+        ("a: 2001-99-99", "not valid YAML"),
+        ("? [1, 2]\n: 3\n", "not valid YAML"),
+    ],
+)
+def test_hostile_yaml_is_refused_at_once(text: str, words: str) -> None:
+    with pytest.raises(SensorfuseError, match=words):
+        load_yaml(text, "rig.yaml")

@@ -13,29 +13,31 @@ class Admission:
     """A token bucket for one stream, in its virtual-scheduling form (ITU-T I.371): `FLOOD_FACTOR` times the nominal
     rate for as long as one likes, and a burst. What it lets through of a flood is spread evenly over time.
 
-    A stream of which too much had to be rejected is disabled for a while.
+    A stream of which too much had to be rejected is disabled for a while. A message is let in where `free_ns`, when the
+    bucket will be full again, is no more than `burst_ns` ahead, and puts it off by `step_ns`: whoever has many may do
+    that without `admits`.
     """
 
-    __slots__ = ("_burst_ns", "_free_ns", "_rejects", "_step_ns", "_window_ns", "refused")
+    __slots__ = ("_rejects", "_window_ns", "burst_ns", "free_ns", "refused", "step_ns")
 
     def __init__(self, period_ns: int) -> None:
-        self._step_ns = max(1, period_ns // FLOOD_FACTOR)
-        self._burst_ns = max(BURST_NS, MIN_BURST * self._step_ns) - self._step_ns
-        self._free_ns = 0  # when the bucket will be full again
+        self.step_ns = max(1, period_ns // FLOOD_FACTOR)
+        self.burst_ns = max(BURST_NS, MIN_BURST * self.step_ns) - self.step_ns
+        self.free_ns = 0
         self._window_ns = 0
         self._rejects = 0
         self.refused = 0
 
     def admits(self, now_ns: int) -> bool:
         """Whether one more message may come in now; takes its token."""
-        free = self._free_ns
+        free = self.free_ns
         if free <= now_ns:
-            self._free_ns = now_ns + self._step_ns
+            self.free_ns = now_ns + self.step_ns
             return True
-        if free - now_ns > self._burst_ns:
+        if free - now_ns > self.burst_ns:
             self.refused += 1
             return False
-        self._free_ns = free + self._step_ns
+        self.free_ns = free + self.step_ns
         return True
 
     def note_reject(self, now_ns: int) -> bool:
@@ -46,5 +48,5 @@ class Admission:
         if self._rejects <= MAX_REJECTS:
             return False
         self._rejects = 0
-        self._free_ns = now_ns + self._burst_ns + REJECT_WINDOW_NS
+        self.free_ns = now_ns + self.burst_ns + REJECT_WINDOW_NS
         return True

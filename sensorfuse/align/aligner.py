@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,13 @@ from numpy.typing import NDArray
 from sensorfuse.align.ego_motion import EgoMotion, out_of_range
 from sensorfuse.align.gyro_bias import GyroBias
 from sensorfuse.align.schedule import FAR_NS, make_schedule
-from sensorfuse.align.stream_buffer import MAX_BUFFERED, Entry, StreamBuffer
+from sensorfuse.align.stream_buffer import Entry, StreamBuffer
 from sensorfuse.align.uncertain_offsets import UncertainOffsets
 from sensorfuse.messages import BOUND_RANGE_M, LedgerReason, StreamTick, Tick
 from sensorfuse.rig import ImuConfig, Rig
 from sensorfuse.wire import Envelope
 
+SEQ = itemgetter(2)  # of an Entry
 MAX_CARRIED = 8192  # dispositions that one tick carries; more wait for the next
 MAX_CLOSED = 200_000  # that wait; beyond, the oldest are left to the ledger, which counts them as lost
 
@@ -76,6 +78,20 @@ class Aligner:
             self.offsets.work()
         stream = self._streams[envelope.stream]
         stream.heard_ns = now_ns
+        if not stream.take_expected(envelope, now_ns):
+            self._judge(stream, envelope, now_ns, arrays)
+            return
+        if stream.followed and self.schedule.offer(stream.newest_ns, now_ns):
+            self._open(now_ns, envelope.recv_ns)
+        if stream.reach_ns >= stream.wanted_ns:
+            self._note_waited(stream, envelope, now_ns)
+        if arrays or envelope.signature:
+            self._feed_ego(stream, envelope, stream.entries[-1][3], arrays)
+
+    def _judge(
+        self, stream: StreamBuffer, envelope: Envelope, now_ns: int, arrays: dict[str, NDArray[Any]] | None
+    ) -> None:
+        """Take a message that is not quite as was expected."""
         if envelope.end:
             stream.ended = True
             if stream is self._waited:
@@ -89,12 +105,12 @@ class Aligner:
             self._closed.append((stream.name, boot, seq, "queue_full"))
             return
         if envelope.problem:
-            self._reject(stream, boot, seq, "corrupt", now_ns)
+            self._reject(stream, envelope, "corrupt", now_ns)
             return
         event = stream.time.event_ns(envelope, now_ns)
         if event is None:
             stream.suspect_ns = now_ns
-            self._reject(stream, boot, seq, "quarantined", now_ns)
+            self._reject(stream, envelope, "quarantined", now_ns)
             return
         stream.record_ns = now_ns
         if stream.time.restarted:
@@ -103,9 +119,12 @@ class Aligner:
         if stream.fused:
             at = stream.hold(boot, seq, event, envelope.duration_ns, now_ns)
             if at is None:
+                stream.tell_health()
+                stream.health.note_late(now_ns)
                 self._closed.append((stream.name, boot, seq, "late"))
                 return
-            if len(stream.entries) > MAX_BUFFERED:
+            stream.tell_health_of(envelope, at, now_ns)
+            if stream.overfull:
                 self._drop(stream, 1, "queue_full")
             if stream.followed and self.schedule.offer(at, now_ns):
                 self._open(now_ns, envelope.recv_ns)
@@ -116,8 +135,10 @@ class Aligner:
         if arrays or envelope.signature:
             self._feed_ego(stream, envelope, event, arrays)
 
-    def _reject(self, stream: StreamBuffer, boot: int, seq: int, reason: LedgerReason, now_ns: int) -> None:
-        self._closed.append((stream.name, boot, seq, reason))
+    def _reject(self, stream: StreamBuffer, envelope: Envelope, reason: LedgerReason, now_ns: int) -> None:
+        self._closed.append((stream.name, envelope.boot, envelope.seq, reason))
+        stream.health.refused += 1
+        stream.tell_health_of(envelope, None, now_ns)
         if stream.admission.note_reject(now_ns):
             stream.suspect_ns = now_ns
             self.alerts.append(f"{stream.name}: disabled for a second, too many of its messages are {reason}")
@@ -191,9 +212,16 @@ class Aligner:
         self._closed.clear()
         return closed
 
+    def _lose_motion(self) -> None:
+        """Own motion came to no number, by whatever nobody caught: it begins anew, or it would never be one again."""
+        self.alerts.append("own motion was lost and begins anew")
+        self._ego = EgoMotion()
+        self._gyro_bias = {n: GyroBias() for n in self._gyro_bias}
+
     def follow(self, tick: Tick) -> None:
         """A standby takes the active twin's dead-reckoned pose, so that the odometry frame survives a takeover."""
-        self._ego.adopt(tick.pose, tick.t_ref_ns, tick.pose_covariance)
+        if np.isfinite(tick.pose).all():
+            self._ego.adopt(tick.pose, tick.t_ref_ns, tick.pose_covariance)
 
     def received(self) -> dict[str, int]:
         return {n: s.received for n, s in self._streams.items()}
@@ -263,23 +291,32 @@ class Aligner:
 
     def _emit(self, decided_ns: int, now_ns: int, deadline_hit: bool, trigger_ns: int) -> None:
         t_ns = self._anchor.t_ns
+        for stream in self._fused.values():
+            self._check_health(stream, t_ns, decided_ns)
         if self.rig.fusion.drop_incomplete and not all(self._holds(s, t_ns) for s in self._fused.values()):
             self.incomplete += 1
             self.next_tick += not self.schedule.counted
         else:
             streams = [self._choose(s, t_ns, decided_ns) for s in self._fused.values()]
-            pose = self._ego.advance(t_ns)
+            pose, motion_ns, motion = self._ego.advance_with_motion(t_ns)
             twist, sigma = self._ego.twist_at(t_ns)
+            if not all(map(math.isfinite, (*pose.flat, *twist.tolist()))):
+                self._lose_motion()
+                pose, motion_ns, motion = self._ego.advance_with_motion(t_ns)
+                twist, sigma = self._ego.twist_at(t_ns)
             closed = [self._closed.popleft() for _ in range(min(MAX_CARRIED, len(self._closed)))]
-            tick = Tick(self.next_tick, t_ns, now_ns, deadline_hit, streams, pose, twist, sigma, closed, trigger_ns)
-            tick.pose_covariance = self._ego.pose_covariance()
-            tick.motion_ns, tick.motion = self._ego.recent_motion(t_ns)
             pace = math.inf  # of what is seen there
-            if np.isfinite(sigma).all():
-                pace = math.hypot(*twist[:3]) + math.hypot(*twist[3:]) * BOUND_RANGE_M
+            if all(map(math.isfinite, sigma.tolist())):
+                speeds = twist.tolist()
+                pace = math.hypot(*speeds[:3]) + math.hypot(*speeds[3:]) * BOUND_RANGE_M
             for s in streams:
                 s.bound_m = pace * s.bound_ns / 1e9 if s.bound_ns else 0.0
-            self._ready.append(tick)
+            self._ready.append(
+                Tick(
+                    self.next_tick, t_ns, now_ns, deadline_hit, streams, pose, twist, sigma, closed, trigger_ns,
+                    self._ego.pose_covariance(), motion_ns, motion,
+                )
+            )  # fmt: skip
             self.next_tick += 1
         self._last_t_ns = t_ns
         self.schedule.went_out(t_ns)
@@ -290,21 +327,38 @@ class Aligner:
         """Whether a tick at `t` would have something of a stream that it must have."""
         if not stream.config.required:
             return True
+        if not stream.health.votes:
+            return False
         return bool(stream.window(t_ns)) if stream.windowed else stream.nearest(t_ns, self.period_ns) is not None
+
+    def _check_health(self, stream: StreamBuffer, t_ns: int, decided_ns: int) -> None:
+        """Bring a stream's health up to a tick; what a stream without a vote holds so far is of no use to any."""
+        health = stream.health
+        stream.tell_health()
+        if not stream.ended:
+            health.poll(decided_ns, stream.age_ns(t_ns), stream.max_age_ns, stream.time.clock.epoch)
+            if health.changed:
+                self.alerts.append(f"{stream.name}: {health.changed}")
+        if not health.votes:
+            self._drop(stream, stream.window(t_ns), "no_tick")
 
     def _choose(self, stream: StreamBuffer, t_ns: int, decided_ns: int) -> StreamTick:
         name, modality = stream.name, stream.config.modality
-        chosen = self._window(stream, t_ns) if stream.windowed else self._nearest(stream, t_ns)
+        health = stream.health.report(decided_ns, stream.received)
+        chosen: list[Entry] = []
+        if stream.health.votes:
+            chosen = self._window(stream, t_ns) if stream.windowed else self._nearest(stream, t_ns)
         if not chosen:
             if stream.consumed_ns is None:
                 stream.floor_ns = t_ns - stream.max_age_ns - 1
-            return StreamTick(name, modality, stream.why_absent(decided_ns), stream.boot)
+            return StreamTick(name, modality, stream.why_absent(decided_ns), stream.boot, health=health)
         at, boot, _, event, stamp = chosen[-1]
         stream.consumed_ns = stream.floor_ns = at
         stream.lateness.review(stream.received)
         sigma, bound = stream.time.sigma_and_bound_ns(stamp)
-        method, seqs = "window" if stream.windowed else "nearest", [entry[2] for entry in chosen]
-        return StreamTick(name, modality, "ok", boot, seqs, event - t_ns, sigma, event - stamp, method, bound)
+        method, seqs = "window" if stream.windowed else "nearest", list(map(SEQ, chosen))
+        spoken = (event - t_ns, sigma, event - stamp, method, bound)
+        return StreamTick(name, modality, "ok", boot, seqs, *spoken, health=health)
 
     def _nearest(self, stream: StreamBuffer, t_ns: int) -> list[Entry]:
         """The sample nearest to `t`; all older ones can never be chosen again and are closed."""
@@ -318,8 +372,12 @@ class Aligner:
 
     def _window(self, stream: StreamBuffer, t_ns: int) -> list[Entry]:
         """All samples that begin before `t` and were not taken by an earlier tick; of the newest incarnation alone."""
-        self._drop(stream, stream.expired(t_ns), "no_tick")
+        if stream.entries and stream.entries[0][0] < stream.expires_ns(t_ns):
+            self._drop(stream, stream.expired(t_ns), "no_tick")
         taken = stream.pull(stream.window(t_ns))
+        if not stream.mixed:
+            return taken
+        stream.mixed = any(e[1] != stream.boot for e in stream.entries)
         older = [e for e in taken if e[1] != taken[-1][1]]
         self._close_all(stream, older, "superseded")
         return [e for e in taken if e not in older] if older else taken

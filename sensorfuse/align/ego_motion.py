@@ -39,6 +39,7 @@ LAG_NS = 250_000_000  # without velocities, gravity is followed so far behind th
 KNOT_NS, RECENT_NS = 10_000_000, 200_000_000
 RECENT = np.arange(-RECENT_NS, RECENT_NS + 1, KNOT_NS, dtype=np.int64)
 RECENT.setflags(write=False)
+NONE = RECENT[:0]
 
 
 class _Instant(NamedTuple):
@@ -249,10 +250,13 @@ class EgoMotion:
         """Times (K,) after `t_ref_ns` in nanoseconds, 10 ms apart, from 0.2 s before it to the newest rate (at least
         to `t_ref_ns`), and `T_ref_t` (K, 3, 4) at them: what a cloud is brought to the tick by.
         """
+        after = self._recent(t_ref_ns)
+        return after, self.poses(t_ref_ns, t_ref_ns + after)
+
+    def _recent(self, t_ref_ns: int) -> Times:
         last = self._imu.last_ns
         ahead = min(max(0, last - t_ref_ns), RECENT_NS) // KNOT_NS if last is not None else 0
-        after = RECENT[: ahead + 1 + RECENT_NS // KNOT_NS]
-        return after, self.poses(t_ref_ns, t_ref_ns + after)
+        return RECENT[: ahead + 1 + RECENT_NS // KNOT_NS]
 
     def _moved(self, start_ns: int, end_ns: Times) -> tuple[Array, Array]:
         """`T_start_end` (K, 3, 4) by the body's state at the start and the motion since; and for how many seconds (K,)
@@ -266,21 +270,32 @@ class EgoMotion:
 
     def advance(self, t_ns: int) -> Array:
         """`T_odom_base` (4, 4) at `t_ns`, integrated from the last call on; the first call sets the origin."""
+        return self.advance_with_motion(t_ns)[0]
+
+    def advance_with_motion(self, t_ns: int) -> tuple[Array, Times, Array]:
+        """What `advance` and `recent_motion` give for one time, at hardly more than the cost of one of them."""
         self._take_waiting(t_ns)
         origin, last = self._odometry.t_ns, self._imu.last_ns
-        if origin is None:
-            self._odometry.t_ns = t_ns
-        elif t_ns > origin:
-            if last is not None and origin < last < t_ns:
-                self._go(last)  # what was measured; the rest is a guess
-            self._go(t_ns)
-        return self._odometry.pose()
+        after = self._recent(t_ns)
+        if origin is not None and last is not None and origin < last < t_ns:
+            self._go(last, NONE)  # what was measured; the rest is a guess
+        if origin is not None and t_ns > origin:
+            motion = self._go(t_ns, after)
+        else:
+            motion = self._moved(t_ns, t_ns + after)[0]
+            self._odometry.t_ns = t_ns if origin is None else origin
+        return self._odometry.pose(), after, motion
 
-    def _go(self, end_ns: int) -> None:
-        back, doubt_s = self._moved(end_ns, np.array([self._odometry.t_ns]))  # from the end, of which more is known
+    def _go(self, end_ns: int, after: Times) -> Array:
+        """Dead-reckon to a time; and the poses at times (K,) after it, as seen from there."""
+        assert self._odometry.t_ns is not None
+        times = np.empty(len(after) + 1, np.int64)
+        times[0], times[1:] = self._odometry.t_ns, end_ns + after
+        poses, doubt_s = self._moved(end_ns, times)  # back from the end, of which more is known
         known = self._at(end_ns).known
         age_s = UNSEEN_VELOCITY_S if self._measured_ns is None else abs(end_ns - self._measured_ns) / 1e9
-        self._odometry.go(end_ns, back[0], known.covariance, known.seen, doubt_s[0], age_s)
+        self._odometry.go(end_ns, poses[0], known.covariance, known.seen, doubt_s[0], age_s)
+        return poses[1:]
 
     def pose_covariance(self) -> Array:
         """Covariance (6, 6) of the pose that `advance` gave last: of x, y, z and of a small turn about x, y, z, both in

@@ -20,6 +20,7 @@ class _Account:
     """One incarnation of one stream: which sequence numbers are closed, in constant memory."""
 
     published: int = 0
+    begin: int = 0  # what lies below is not this ledger's
     floor: int = 0  # every seq below is closed or given up
     closed_above: set[int] = field(default_factory=set)
     counts: dict[LedgerReason, int] = field(default_factory=lambda: dict.fromkeys(LEDGER_REASONS, 0))
@@ -56,12 +57,19 @@ class Ledger:
         account = self._account(stream, boot)
         account.published = max(account.published, count)
 
+    def begin_at(self, stream: str, boot: int, count: int) -> None:
+        """Leave the first `count` samples of an incarnation, published before anybody kept this ledger, to others."""
+        account = self._account(stream, boot)
+        account.begin = account.floor = account.published = count
+        account.counts = dict.fromkeys(LEDGER_REASONS, 0)
+        account.closed_above.clear()
+
     def close(self, stream: str, boot: int, seq: int, reason: LedgerReason) -> bool:
         """End one sample. False when it was closed before (a second opinion, say of a standby, changes nothing)."""
         return self._account(stream, boot).close(seq, reason)
 
     def published(self, stream: str) -> int:
-        return sum(a.published for a in self._accounts.get(stream, {}).values())
+        return sum(a.published - a.begin for a in self._accounts.get(stream, {}).values())
 
     def counts(self, stream: str) -> dict[LedgerReason, int]:
         """Per reason; what was published and never closed counts as lost."""
@@ -69,5 +77,5 @@ class Ledger:
         for account in self._accounts.get(stream, {}).values():
             for reason, n in account.counts.items():
                 total[reason] += n
-            total["transport_lost"] += account.published - sum(account.counts.values())
+            total["transport_lost"] += account.published - account.begin - sum(account.counts.values())
         return total

@@ -9,8 +9,10 @@ from sensorfuse.align.lateness import Lateness
 from sensorfuse.align.schedule import FAR_NS, IDLE_MIN_NS, IDLE_PERIODS
 from sensorfuse.align.sequence import Sequence
 from sensorfuse.align.stream_time import StreamTime
+from sensorfuse.health.monitor import HealthMonitor
 from sensorfuse.messages import StreamStatus
 from sensorfuse.rig import Rig
+from sensorfuse.wire import Envelope
 
 KEEP_NS = 2_000_000_000
 SUSPECT_NS = 1_000_000_000
@@ -30,7 +32,7 @@ class StreamBuffer:
     """One stream: its clock, its samples in order of time, and what can still come of it.
 
     `floor_ns`: samples up to there come too late for any tick. `wanted_ns`: the least reach that is of note to the next
-    tick. `time` says when its samples were.
+    tick. `time` says when its samples were; `health` how the stream is, of what it was told (`tell_health`).
     """
 
     __slots__ = (
@@ -38,20 +40,25 @@ class StreamBuffer:
         "_delays_ns",
         "_longest_ns",
         "_review_at",
+        "_run",
         "admission",
         "boot",
+        "calibration",
         "chosen",
         "config",
         "consumed_ns",
+        "duration_ns",
         "ended",
         "entries",
         "floor_ns",
         "followed",
         "fused",
+        "health",
         "heard_ns",
         "idle_after_ns",
         "lateness",
         "max_age_ns",
+        "mixed",
         "name",
         "newest_ns",
         "nominal_ns",
@@ -78,10 +85,14 @@ class StreamBuffer:
         self.lateness = Lateness(fixed, rig.fusion.deadline_ns)
         self.admission = Admission(config.period_ns)
         self.sequence = Sequence()
+        self.health = HealthMonitor(config)
+        self.calibration: str | None = None  # of the messages so far
+        self._run = 0  # messages taken as expected since `health` was told
         self.entries: list[Entry] = []
         self.chosen: Entry | None = None  # what the last tick holds of it, while that is still here
         self.received = 0
         self.boot = 0
+        self.mixed = False  # the samples may be of several incarnations
         self.ended = False
         self.fused = False  # ticks are made of it
         self.followed = False  # the schedule hears of its samples
@@ -90,6 +101,7 @@ class StreamBuffer:
         self.consumed_ns: int | None = None  # at_ns of the newest sample that a tick chose
         self.heard_ns: int | None = None  # the last message, good or bad
         self.record_ns = -FAR_NS  # the last one that counted
+        self.duration_ns = 0  # what that covers
         self.suspect_ns: int | None = None
         self.idle_after_ns = max(IDLE_PERIODS * config.period_ns, IDLE_MIN_NS)
         self._delay_borne_ns = config.period_ns if config.modality == "audio" else 0
@@ -101,12 +113,69 @@ class StreamBuffer:
 
     # ---- input
 
+    def take_expected(self, envelope: Envelope, now_ns: int) -> bool:
+        """Take a message that is as was expected in every respect: nearly all are. False, with nothing changed, where
+        anything needs judgement: then it is for `sequence`, `admission`, `time` and `hold`, one after the other, which
+        would have done the same with what is taken here.
+        """
+        sequence, admission, time, entries = self.sequence, self.admission, self.time, self.entries
+        boot, seq, stamp, duration = envelope.boot, envelope.seq, envelope.stamp_ns, envelope.duration_ns
+        if seq != sequence.next_seq or boot != self.boot or boot != sequence.boot or envelope.problem or envelope.end:
+            return False
+        if envelope.suspect or envelope.calibration != self.calibration:
+            return False
+        end, least, most, base, over, skew, at = time.routine
+        if not (time.stamp_ns < stamp < end and least <= envelope.recv_ns - stamp - duration <= most):
+            return False
+        event = stamp + base + round(over + skew * (stamp - at))
+        windowed = self.windowed
+        at = event if windowed else event + duration // 2
+        if at <= self.newest_ns or at <= self.floor_ns or len(entries) >= MAX_BUFFERED or not self.fused:
+            return False
+        free = admission.free_ns
+        if free < now_ns:
+            free = now_ns
+        elif free - now_ns > admission.burst_ns:
+            return False
+        admission.free_ns = free + admission.step_ns
+        sequence.next_seq = seq + 1
+        time.stamp_ns = stamp
+        self.received += 1
+        self.record_ns, self.duration_ns = now_ns, duration
+        if windowed:
+            reach = at + duration
+        else:
+            reach = at
+            self._learn_pace(at, now_ns)
+        self.newest_ns = at
+        entries.append((at, boot, seq, event, stamp))
+        self._run += 1
+        if reach > self.reach_ns:
+            self.reach_ns = reach
+        return True
+
+    def tell_health(self) -> None:
+        """Let `health` know of the messages that were taken as expected since the last time."""
+        count = self._run
+        if count:
+            self._run = 0
+            at, _, seq, _, _ = self.entries[-1]
+            before = (self.entries[-2][2], self.entries[-2][0]) if count > 1 else None
+            self.health.hear_run(before, seq, at, self.record_ns - at - self.duration_ns, self.record_ns, count)
+
+    def tell_health_of(self, envelope: Envelope, at_ns: int | None, now_ns: int) -> None:
+        """The same, and of one that needed judgement; `at_ns` is None for one that was refused."""
+        self.tell_health()
+        self.health.push(envelope, at_ns, now_ns)
+        self.calibration = self.health.calibration
+
     def hold(self, boot: int, seq: int, event_ns: int, duration_ns: int, now_ns: int) -> int | None:
         """Put a sample that arrived `now` in its place, and say where; None when it comes too late for any tick."""
         at = event_ns if self.windowed else event_ns + duration_ns // 2
         if at <= self.floor_ns:
             return None
-        self.boot = boot
+        if boot != self.boot:
+            self.boot, self.mixed = boot, True
         if at <= self.newest_ns:
             at = self._free_instant(at)
         if at > self.newest_ns:
@@ -121,6 +190,10 @@ class StreamBuffer:
         if reach > self.reach_ns:
             self.reach_ns = reach
         return at
+
+    @property
+    def overfull(self) -> bool:
+        return len(self.entries) > MAX_BUFFERED
 
     def _learn_pace(self, at_ns: int, now_ns: int) -> None:
         """The longest delay, and the least period: downwards at once, upwards slowly, within reason of the nominal
@@ -215,7 +288,11 @@ class StreamBuffer:
 
     def expired(self, t_ns: int) -> int:
         """How many of the oldest samples are too old for any tick from `t` on."""
-        return self.window(t_ns - max(KEEP_NS, self.max_age_ns))
+        return self.window(self.expires_ns(t_ns))
+
+    def expires_ns(self, t_ns: int) -> int:
+        """What lies before is too old for any tick from `t` on."""
+        return t_ns - max(KEEP_NS, self.max_age_ns)
 
     def pull(self, count: int) -> list[Entry]:
         """Take out the `count` oldest samples."""
@@ -225,15 +302,22 @@ class StreamBuffer:
 
     def clear(self) -> list[Entry]:
         """Take everything out and forget what it said of time."""
+        self.tell_health()
         taken, self.entries = self.entries, []
         self.newest_ns = self.reach_ns = -FAR_NS
         self.consumed_ns = None
         return taken
 
+    def age_ns(self, t_ns: int) -> int | None:
+        """How long before `t` its newest data ends; None without any."""
+        return t_ns - self.reach_ns if self.reach_ns > -FAR_NS else None
+
     def why_absent(self, t_ns: int) -> StreamStatus:
         """The status of a stream of which a tick that is decided at `t` has nothing."""
         if self.suspect_ns is not None and t_ns - self.suspect_ns < SUSPECT_NS:
             return "suspect"
+        if self.health.state == "invalid" or self.health.state == "recovering":
+            return self.health.state
         if self.heard_ns is None:
             return "missing"
         if self.heard_ns + self.idle_after_ns < t_ns:

@@ -18,7 +18,8 @@ class StreamTime:
 
     `stamp_ns` is the stamp of the last message, a counter's unwrapped. `restarted`: the clock began anew, so that what
     came before does not compare with what comes; for the caller to clear. `step_ns`: the stamps are multiples of it,
-    as far as seen; 1 where the stamps come too regularly to tell.
+    as far as seen; 1 where the stamps come too regularly to tell. `routine`: which messages move nothing but
+    `stamp_ns`; whoever has many to place may do so without `event_ns`. After a restart there are none.
     """
 
     __slots__ = (
@@ -31,10 +32,10 @@ class StreamTime:
         "_first_stamp_ns",
         "_period_ns",
         "_previous_stamp_ns",
-        "_routine",
         "_same_stamps",
         "clock",
         "restarted",
+        "routine",
         "stamp_ns",
     )
 
@@ -57,7 +58,7 @@ class StreamTime:
         self._common_ns = 0  # greatest common divisor of the stamps' distances
         self._content_ns = self._content_epoch = 0
         self._content_sigma_ns: int | None = None
-        self._routine = NOTHING
+        self.routine = NOTHING
 
     def event_ns(self, envelope: Envelope, now_ns: int) -> int | None:
         """When a message's stamped instant was, on the reference clock; None when its stamp is quarantined.
@@ -66,7 +67,7 @@ class StreamTime:
         differ again.
         """
         stamp = envelope.stamp_ns
-        end, least, most, base, over, skew, at = self._routine
+        end, least, most, base, over, skew, at = self.routine
         if self.stamp_ns < stamp < end and least <= envelope.recv_ns - stamp - envelope.duration_ns <= most:
             self.stamp_ns = stamp
             return stamp + base + round(over + skew * (stamp - at))
@@ -75,7 +76,7 @@ class StreamTime:
     def _judge(self, envelope: Envelope, now_ns: int) -> int | None:
         stamp, clock = envelope.stamp_ns, self.clock
         self._tell_clock()
-        self._routine = NOTHING
+        self.routine = NOTHING
         if stamp == self._previous_stamp_ns or self._same_stamps:
             arrival = self._watch_stamps(stamp)
             if arrival is not None:
@@ -94,12 +95,12 @@ class StreamTime:
         if event is None:
             return None
         if not self._same_stamps:
-            self._routine = clock.routine(self._content_ns)
+            self.routine = clock.routine(self._content_ns)
         return event + self._content_ns
 
     def _tell_clock(self) -> None:
         """Of the routine messages that came since it was asked."""
-        if self._routine is not NOTHING and self.stamp_ns != self.clock.stamp_ns:
+        if self.routine is not NOTHING and self.stamp_ns != self.clock.stamp_ns:
             self._previous_stamp_ns = self.stamp_ns
             self.clock.pass_over(self.stamp_ns)
 
@@ -117,7 +118,7 @@ class StreamTime:
         stepped.
         """
         self._tell_clock()
-        self._routine = NOTHING
+        self.routine = NOTHING
         self._content_ns, self._content_sigma_ns = offset_ns, sigma_ns
         if epoch != self._content_epoch:
             self._content_epoch = epoch

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from sensorfuse.bench.process_usage import ProcessUsage
 from sensorfuse.collector import Collector
+from sensorfuse.fusion.runner import SHED
+from sensorfuse.log import read_frames
 from sensorfuse.nodes.supervisor import RunPlan, Supervisor
 from sensorfuse.rig import Rig
 
@@ -20,43 +24,62 @@ LAST_TICKS = 2  # fall into the stopping of the sensors
 
 
 def measure(rig: Rig, duration_s: float) -> dict[str, Any]:
-    """Run a rig live and return p50, p90, p99 and max per stage in milliseconds, and the ticks published of those
-    expected.
+    """Run a rig live and return p50, p90, p99 and max per stage in milliseconds, the ticks published of those
+    expected and the share of late ones, what was shed, and what each process used.
 
     `overhead` is the pipeline's own time from the arrival of the last sample that a tick needed to its frame:
     transport, alignment, queues, scheduling. Encoders that run in between, fusion model and tracker are left out. The
     synthetic world is made up beforehand: a robot does not do that.
     """
-    machine = _ProcessorTimes()
+    machine, usage = ProcessorTimes(), ProcessUsage()
 
     def watch(_: Collector, elapsed_s: float) -> None:
         if elapsed_s >= 0:
             machine.note()
+            children = {n: c.handle for n, c in supervisor.children.items()}
+            usage.note({n: h.pid for n, h in children.items() if h is not None and h.alive()}, elapsed_s)
 
     with tempfile.TemporaryDirectory() as folder:
-        outcome = Supervisor(
+        supervisor = Supervisor(
             RunPlan(rig, "run", Path(folder), duration_s=duration_s, made_ahead_s=duration_s + 1, on_progress=watch)
-        ).run()
+        )
+        outcome = supervisor.run()
+        frames = [f for path in outcome.log_paths for f in read_frames(path)]
+        shed = [any(u.reason == SHED for u in f.uses) for f in frames[WARM_UP_TICKS:]]
+    collector = outcome.collector
     stages = {}
-    for stage, values in outcome.collector.timings_ms.items():
+    for stage, values in collector.timings_ms.items():
         kept = np.asarray(values[WARM_UP_TICKS:-LAST_TICKS])
         if len(kept):
-            p50, p90, p99 = np.percentile(kept, [50, 90, 99])
-            stages[stage] = {"p50": float(p50), "p90": float(p90), "p99": float(p99), "max": float(kept.max())}
+            stages[stage] = _spread(kept)
+    ages = np.asarray(collector.timings_ms["capture_to_fused"][WARM_UP_TICKS:-LAST_TICKS])
+    period_ms = rig.fusion.period_ns / 1e6
+    late = int((ages > rig.fusion.deadline_ms + period_ms).sum()) + outcome.ticks_expected - len(collector.frame_ids)
     return {
         "rig": rig.name,
         "strategy": rig.fusion.strategy,
         "streams": rig.streams(),
         "rate_hz": rig.fusion.rate_hz,
         "duration_s": duration_s,
-        "ticks": len(outcome.collector.frame_ids),
+        "ticks": len(collector.frame_ids),
         "ticks_expected": outcome.ticks_expected,
+        "late": late / max(1, len(ages)),
+        "cadence_ms": _spread(period_ms + np.diff(ages)) if len(ages) > 1 else {},
+        "shed": sum(shed) / max(1, len(shed)),
+        "ledger": {s: {r: n for r, n in collector.ledger.counts(s).items() if n} for s in rig.streams()},
         "processors": machine.shares(),
+        "processes": usage.figures(),
         "latency_ms": stages,
+        "ages_ms": ages.tolist(),
     }
 
 
-class _ProcessorTimes:
+def _spread(values: NDArray[np.float64]) -> dict[str, float]:
+    p50, p90, p99 = np.percentile(values, [50, 90, 99])
+    return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "max": float(values.max())}
+
+
+class ProcessorTimes:
     """What the machine's processors did between the first and the last note; nothing where the system does not tell."""
 
     def __init__(self) -> None:
@@ -90,3 +113,13 @@ def print_figures(figures: dict[str, Any], console: Console) -> None:
         console.print(
             "processors: {busy:.0%} busy, {stolen:.1%} taken away by the host".format(**figures["processors"])
         )
+    usage = Table(title="processes")
+    for name in ("process", "of a core", "resident, MB", "its share, MB"):
+        usage.add_column(name, justify="left" if name == "process" else "right")
+    for name, row in figures["processes"].items():
+        cells = ("cpu", "{:.0%}"), ("resident_mb", "{:.0f}"), ("proportional_mb", "{:.0f}")
+        usage.add_row(name, *("–" if row[k] is None else form.format(row[k]) for k, form in cells))
+    console.print(usage)
+    if figures["cadence_ms"]:
+        words = "frames every {p50:.1f} ms, p99 {p99:.1f}; {late:.1%} late, {shed:.1%} with something shed"
+        console.print(words.format(**figures["cadence_ms"], late=figures["late"], shed=figures["shed"]))

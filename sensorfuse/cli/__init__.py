@@ -2,11 +2,24 @@
 
 from rich.console import Console
 
-from sensorfuse.cli import bench, learn, logs, run, worlds
+from sensorfuse.cli import bench, bench_speed, deploy, evaluate, inject, learn, logs, run, security, worlds
 from sensorfuse.cli.app import app
 from sensorfuse.errors import SensorfuseError
 
-__all__ = ["app", "bench", "learn", "logs", "main", "run", "worlds"]
+__all__ = [
+    "app",
+    "bench",
+    "bench_speed",
+    "deploy",
+    "evaluate",
+    "inject",
+    "learn",
+    "logs",
+    "main",
+    "run",
+    "security",
+    "worlds",
+]
 
 
 def main() -> None:

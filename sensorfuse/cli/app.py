@@ -29,6 +29,9 @@ ScenarioOption = Annotated[
     typer.Option("--scenario", help="synthetic world: a shipped scenario or a .yaml file; default: the rig's"),
 ]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="of the synthetic world; default: the rig's", min=0)]
+WeightsOption = Annotated[
+    Path | None, typer.Option("--weights", help="folder of networks that `sensorfuse train` wrote; default: the rig's")
+]
 StrategyOption = Annotated[str | None, typer.Option("--strategy", "-s", help="fusion strategy; default: the rig's")]
 
 
@@ -39,22 +42,32 @@ def _root(version: Annotated[bool, typer.Option("--version", help="print the ver
         raise typer.Exit
 
 
-def find_rig(name: str, strategy: str | None) -> Any:
+def find_rig(name: str, strategy: str | None, weights: Path | None = None) -> Any:
+    from sensorfuse.fusion.model_files import read_card, weights_of
     from sensorfuse.fusion.strategies import find_strategy
     from sensorfuse.rig import load_rig
 
     rig = load_rig(name)
     rig = rig if strategy is None else rig.with_fusion(strategy=strategy)
-    find_strategy(rig.fusion.strategy)
+    rig = rig if weights is None else rig.with_fusion(weights=str(weights.resolve()))  # processes look for it too
+    row = find_strategy(rig.fusion.strategy)
+    if row.kind == "learned" and rig.fusion.weights:
+        read_card(weights_of(rig), row.name)  # a fault in it is told before any process starts
     return rig
 
 
-def live_rig(name: str, strategy: str | None, scenario: str | None = None, seed: int | None = None) -> Any:
+def live_rig(
+    name: str,
+    strategy: str | None,
+    scenario: str | None = None,
+    seed: int | None = None,
+    weights: Path | None = None,
+) -> Any:
     """A rig whose sensors can run: there are no device drivers yet, so it needs a simulated world."""
     from sensorfuse.rig import is_scenario_file
     from sensorfuse.sim.scenario import load_scenario
 
-    rig = find_rig(name, strategy)
+    rig = find_rig(name, strategy, weights)
     if scenario is not None and is_scenario_file(scenario):
         scenario = str(Path(scenario).resolve())  # the sensors' processes look for it too
     if scenario is not None or (seed is not None and rig.sim is not None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -27,18 +28,37 @@ def bench_pipeline(
     rig: RigOption = "synthetic",
     strategy: StrategyOption = None,
     duration: Annotated[float, typer.Option("--duration", "-d", help="seconds of live run")] = 30.0,
+    search: Annotated[bool, typer.Option("--find-rate", help="the highest rate with < 1 % late ticks")] = False,
+    overload: Annotated[
+        float, typer.Option("--overload", min=0, help="then a run at so many times that rate: what is shed")
+    ] = 0.0,
+    encoding: Annotated[
+        int, typer.Option("--encoding", min=0, help="so many runs each with encoders on arrival and at the tick")
+    ] = 0,
     as_json: JsonOption = None,
 ) -> None:
     """Live overhead: from a tick's last needed sample to its fused frame, without the model's own time.
 
-    Example: sensorfuse bench pipeline --duration 30 --json out/pipeline.json
+    Example: sensorfuse bench pipeline --duration 30 --find-rate --overload 2 --json out/pipeline.json
     """
+    from sensorfuse.bench import pipeline_load as load
     from sensorfuse.bench.pipeline import measure, print_figures
 
     model = live_rig(rig, strategy)
-    with console.status(f"making up {duration:g} s of the world, then running as long"):
+    with console.status(f"making up {duration:g} s of the world, then running as long") as status:
         figures = measure(model, duration)
-    print_figures(figures, console)
+        print_figures(figures, console)
+        if encoding:
+            figures["encoding"] = load.compare_encoding(model, duration, encoding, status.update)
+            load.print_encoding(figures["encoding"], console)
+        if search or overload:
+            figures["highest"] = load.find_rate(model, min(duration, 8.0), status.update)
+            load.print_rate(figures["highest"], console)
+        if overload:
+            status.update("overload")
+            rate_hz = figures["highest"]["rate_hz"]
+            figures["overload"] = load.overload(model, rate_hz, overload, min(duration, 8.0))
+            load.print_overload(figures["overload"], console)
     write_figures(figures, as_json)
 
 
@@ -105,3 +125,56 @@ def bench_dtw(
     figures = measure(repetitions)
     print_figures(figures, console)
     write_figures(figures, as_json)
+
+
+@bench_app.command("faults")
+def bench_faults(
+    kind: Annotated[list[str] | None, typer.Option("--fault", help="one kind only; may be given again")] = None,
+    modality: Annotated[list[str] | None, typer.Option("--modality", help="one only; may be given again")] = None,
+    every: Annotated[bool, typer.Option("--all", help="every kind for every modality, and every pair killed")] = False,
+    rig: RigOption = "synthetic",
+    strategy: StrategyOption = None,
+    log: Annotated[
+        Path | None, typer.Option("--log", help="a recorded world with its truth, in place of one made up")
+    ] = None,
+    as_json: JsonOption = None,
+) -> None:
+    """The matrix of faults: ticks published, gaps, scores before, during and after, and the time to recover.
+
+    Example: sensorfuse bench faults --modality lidar --json out/faults.json
+    """
+    from sensorfuse.bench.faults import KINDS, all_rows, few_rows, measure, print_figures
+    from sensorfuse.messages import MODALITIES
+
+    for given, known, name in ((kind, KINDS, "--fault"), (modality, MODALITIES, "--modality")):
+        unknown = [g for g in given or [] if g not in known]
+        if unknown:
+            raise SensorfuseError(f"{name}: there is no {unknown[0]!r}; there are {', '.join(known)}")
+    chosen = all_rows([m for m in MODALITIES if m in (modality or MODALITIES)], kind or tuple(KINDS))
+    rows = chosen if every or kind or modality else few_rows()
+    with console.status("starting") as status:
+        figures = measure(live_rig(rig, strategy), rows, log, status.update)
+    print_figures(figures, console)
+    write_figures(figures, as_json)
+
+
+@bench_app.command("overload")
+def bench_overload(
+    rig: RigOption = "synthetic",
+    strategy: StrategyOption = None,
+    rate: Annotated[
+        list[float] | None, typer.Option("--rate", help="how many times the pace; may be given again")
+    ] = None,
+    log: Annotated[Path | None, typer.Option("--log", help="a recorded world, in place of one made up")] = None,
+    as_json: JsonOption = None,
+) -> None:
+    """More and more to do for the same machine: cadence, latency, and what is shed.
+
+    Example: sensorfuse bench overload --rate 1 --rate 4 --json out/overload.json
+    """
+    from sensorfuse.bench.overload import RATES, measure, print_figures
+
+    with console.status("starting") as status:
+        rows = measure(live_rig(rig, strategy), rate or RATES, log, status.update)
+    print_figures(rows, console)
+    write_figures({"rates": rows}, as_json)

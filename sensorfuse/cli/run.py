@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from sensorfuse.cli.app import (
     ScenarioOption,
     SeedOption,
     StrategyOption,
+    WeightsOption,
     app,
     console,
     find_rig,
@@ -24,9 +26,13 @@ from sensorfuse.cli.app import (
 )
 from sensorfuse.errors import SensorfuseError
 
+ORPHAN_S = 60.0  # processes of a live run wait so long for another supervisor when theirs is killed
 
-def _execute(plan: Any, total_s: float | None = None) -> None:
-    """Run a plan with a progress bar and print what came of it."""
+
+def execute_plan(
+    plan: Any, total_s: float | None = None, limits: Sequence[Any] = (), taken_over: Any = None, strict: bool = True
+) -> Any:
+    """Run a plan with a progress bar and print what came of it; `strict`: what a process could not do is an error."""
     from sensorfuse.nodes.launch import execute
     from sensorfuse.report.summary import print_summary
 
@@ -47,13 +53,27 @@ def _execute(plan: Any, total_s: float | None = None) -> None:
             progress.update(task, description="fusing", completed=done, ticks=n, rate=n / max(done, 0.1))
 
         plan.on_progress = show
-        result = execute(plan)
+        result = execute(plan, limits=limits, taken_over=taken_over)
     print_summary(result.summary, console)
     console.print(f"fused log   {result.out / 'fused.mcap'}", highlight=False, soft_wrap=True)
     console.print(f"summary     {result.out / 'summary.json'}", highlight=False, soft_wrap=True)
     console.print(f"report      {result.report}", highlight=False, soft_wrap=True)
-    if result.failures:
+    if result.failures and strict:
         raise SensorfuseError("the run went on, but " + "; ".join(result.failures))
+    return result
+
+
+def plan_of(target: str, rig: str, strategy: str | None, out: Path, rate: float | None) -> Any:
+    """A plan for a log (a file or folder that exists and is no rig file) with `rig`, or for a rig to run live."""
+    from sensorfuse.nodes.launch import check_log
+    from sensorfuse.nodes.plan import RunPlan
+
+    path = Path(target)
+    if not path.exists() or path.suffix in (".yaml", ".yml"):
+        return RunPlan(live_rig(target, strategy), "run", out)
+    model = find_rig(rig, strategy)
+    start_ns = check_log(path, model, allow_missing=False)
+    return RunPlan(model, "replay", out, log=path, log_start_ns=start_ns, rate=rate)
 
 
 @app.command()
@@ -61,19 +81,29 @@ def run(
     rig: Annotated[str, typer.Argument(help="rig file, or the name of a shipped rig")],
     out: OutOption = Path("out/run"),
     strategy: StrategyOption = None,
+    weights: WeightsOption = None,
     duration: Annotated[float | None, typer.Option("--duration", "-d", help="seconds; default: until Ctrl-C")] = None,
     record_inputs: Annotated[bool, typer.Option("--record-inputs", help="record the sensors' samples too")] = False,
     scenario: ScenarioOption = None,
     seed: SeedOption = None,
+    attach: Annotated[
+        bool, typer.Option("--attach", help="take over this rig's run, whose supervisor is no more; other options stay")
+    ] = False,
 ) -> None:
     """Run a rig live: every sensor a process, fused frames until Ctrl-C.
 
     Example: sensorfuse run synthetic --scenario town_fog --duration 20 --out out/run
     """
-    from sensorfuse.nodes.supervisor import RunPlan
+    from sensorfuse.nodes.plan import RunPlan
+    from sensorfuse.nodes.run_state import find_run, plan_of_state
 
-    model = live_rig(rig, strategy, scenario, seed)
-    _execute(RunPlan(model, "run", prepare(out), duration_s=duration, record_inputs=record_inputs), duration)
+    if attach:
+        state, running = find_run(find_rig(rig, None))
+        execute_plan(plan_of_state(state, running, duration), duration, taken_over=state)
+        return
+    model = live_rig(rig, strategy, scenario, seed, weights)
+    plan = RunPlan(model, "run", prepare(out), duration_s=duration, record_inputs=record_inputs, orphan_s=ORPHAN_S)
+    execute_plan(plan, duration)
 
 
 @app.command()
@@ -84,6 +114,7 @@ def replay(
     rig: RigOption = "synthetic",
     out: OutOption = Path("out/replay"),
     strategy: StrategyOption = None,
+    weights: WeightsOption = None,
     rate: Annotated[str, typer.Option("--rate", help="log seconds per second, or `max`")] = "1",
     deterministic: Annotated[bool, typer.Option("--deterministic", help="same log, same bytes, at any rate")] = False,
     allow_missing: Annotated[
@@ -97,15 +128,15 @@ def replay(
     from sensorfuse.nodes.launch import check_log
     from sensorfuse.nodes.supervisor import RunPlan
 
-    model = find_rig(rig, strategy)
+    model = find_rig(rig, strategy, weights)
     start_ns = check_log(log, model, allow_missing)
     plan = RunPlan(
-        model, "replay", prepare(out), log=log, log_start_ns=start_ns, rate=_rate(rate), deterministic=deterministic
+        model, "replay", prepare(out), log=log, log_start_ns=start_ns, rate=read_rate(rate), deterministic=deterministic
     )
-    _execute(plan)
+    execute_plan(plan)
 
 
-def _rate(text: str) -> float | None:
+def read_rate(text: str) -> float | None:
     if text == "max":
         return None
     try:
@@ -145,11 +176,12 @@ def demo(
 
     Example: sensorfuse demo --out out/demo
     """
-    from sensorfuse.nodes.supervisor import Outage, RunPlan
+    from sensorfuse.inject.fault import Fault
+    from sensorfuse.nodes.supervisor import RunPlan
 
-    outage = Outage("lidar", round(0.4 * duration, 1), round(0.2 * duration, 1))
-    _execute(
-        RunPlan(find_rig("synthetic", strategy), "run", prepare(out), duration_s=duration, outages=(outage,)), duration
+    outage = Fault(target="lidar", kind="kill", at_s=round(0.4 * duration, 1), for_s=round(0.2 * duration, 1))
+    execute_plan(
+        RunPlan(find_rig("synthetic", strategy), "run", prepare(out), duration_s=duration, faults=(outage,)), duration
     )
 
 

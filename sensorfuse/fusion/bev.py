@@ -72,9 +72,15 @@ def lidar_bev(
     count.
     """
     shade = np.zeros(0, np.float32) if intensity is None else np.ascontiguousarray(intensity, np.float32)
-    return _pillars(
-        np.ascontiguousarray(points, np.float32), shade, np.ascontiguousarray(T_base_sensor), grid.cells, grid.cell_m
-    )
+    cloud = np.ascontiguousarray(points, np.float32)
+    return _pillars(_read_only(cloud), _read_only(shade), np.ascontiguousarray(T_base_sensor), grid.cells, grid.cell_m)
+
+
+def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A view; kernels are compiled for either kind of array, and the wire gives read-only ones."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def radar_velocity(azimuth_rad: NDArray[np.floating], doppler_mps: NDArray[np.floating]) -> NDArray[np.float64] | None:

@@ -7,6 +7,7 @@ on any thread. `fuse` runs once per tick, in tick order; it may remember earlier
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -36,14 +37,22 @@ class FusionResult:
 
 class Fuser(Protocol):
     """One strategy, ready to run. `model` names the weights ("" when there are none); fusers of the same `encoders`
-    take what any of them encoded.
+    take what any of them encoded. `engine` and `precision` may change in the run, when an engine fails and the next one
+    takes over; `failures` tells of that, for the process to report.
     """
 
     strategy: str
     encoders: str
     model: str
-    engine: str
-    precision: str
+    failures: deque[str]
+
+    @property
+    def engine(self) -> str:
+        """What runs the networks: backend, version, device."""
+
+    @property
+    def precision(self) -> str:
+        """Of the arithmetic."""
 
     def encode(self, sample: Sample) -> Any:
         """Turn one sample into what `fuse` takes for its stream (features, or detections in the sensor's own time)."""

@@ -9,6 +9,7 @@ these without training: it is accepted and carries no weight.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.align.deskew import BodyMotion
+from sensorfuse.fusion.degraded import fade
 from sensorfuse.fusion.fuser import FusionResult
 from sensorfuse.fusion.hearing import Hearing, PcmBlock
 from sensorfuse.geometry import Transform
@@ -60,6 +62,7 @@ class LateFusion:
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
+        self.failures: deque[str] = deque()
         self._mount: dict[str, Transform] = {n: s.T_base_sensor.transform() for n, s in rig.sensors.items()}
         self._lidars: dict[str, LidarDetector] = {}
         self._radars: dict[str, RadarDetector] = {}
@@ -141,7 +144,7 @@ class LateFusion:
         for name, stream in streams.items():
             found = self._objects(stream, evidence[name][-1], twist, path)
             if found is not None:
-                sources[name] = found
+                sources[name] = fade(found, stream.health.weight)
         order = sorted(sources, key=lambda n: (SHAPE_ORDER.get(streams[n].modality, 9), n))
         fused, shares = fuse_detections([(sources[n], 1.0 if n == order[0] else RADAR_SCORE_WEIGHT) for n in order])
         sounds, heard = self._sounds_at(tick.t_ref_ns, streams, evidence, path)

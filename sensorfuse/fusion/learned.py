@@ -1,4 +1,4 @@
-"""A learned strategy at run time: encoders and fusion network by ONNX Runtime, everything else in numpy. No torch.
+"""A learned strategy at run time: encoders and fusion network by engines, everything else in numpy. No torch.
 
 `encode` runs a sensor's encoder when its sample arrives; sound waits for the tick, which says where to cut it. `fuse`
 moves each feature map to the tick by the robot's own motion, says which modalities are present, and runs one network,
@@ -7,6 +7,7 @@ the same for every subset of sensors.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.align.deskew import BodyMotion
-from sensorfuse.engine.onnxruntime import OnnxRuntimeEngine
+from sensorfuse.engine.engine import Engine
+from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.decode import DecodeConfig, decode_boxes, decode_sounds
 from sensorfuse.fusion.feature_memory import FeatureMemory, RememberedMap
 from sensorfuse.fusion.fuser import FusionResult
-from sensorfuse.fusion.grid import GRID
 from sensorfuse.fusion.hearing import Hearing, PcmBlock
-from sensorfuse.fusion.model_files import read_card, weights_folder
+from sensorfuse.fusion.imputation.imputer import Imputer
+from sensorfuse.fusion.model_files import read_card, weights_of
+from sensorfuse.fusion.network_state import NetworkState
+from sensorfuse.fusion.networks import FEATURE_SHAPES, SPATIAL, in_one_line, open_encoder, open_fusion, open_sweeps
 from sensorfuse.fusion.preprocess import Preprocessor
 from sensorfuse.fusion.sound import SoundFeatures
 from sensorfuse.fusion.warp import planar_motion, warp_map
@@ -30,8 +34,6 @@ from sensorfuse.messages import MODALITIES, Detections, Modality, Sample, Stream
 from sensorfuse.rig import AudioConfig, Rig
 
 Map = NDArray[np.float32]
-FEATURE_WIDTH = 24
-SPATIAL: tuple[Modality, ...] = ("camera", "lidar", "radar")
 VX_UNIT_MPS = 10.0
 SOUND_WINDOW_NS, SOUND_WINDOWS = 50_000_000, 2
 """Windows of sound that a tick's features are the mean of: what the networks were trained on."""
@@ -56,43 +58,64 @@ def measurement_middle_ns(sample: Sample) -> int:
 
 
 class LearnedFusion:
-    """One learned strategy on one rig; implements `Fuser`.
+    """One learned strategy on one rig; implements `Fuser`. Networks are opened once: losing a sensor opens none.
 
     Args:
-        rig: which sensors there are, and how many threads to use.
+        rig: which sensors there are, and by what engine, precision and threads the networks run.
         strategy: a learned row of the strategy table.
-        weights: folder with the networks, default the shipped ones.
+        weights: folder with the networks, default the rig's, or the shipped ones.
 
     Raises:
-        SensorfuseError: a network or its description is missing or unreadable.
+        SensorfuseError: a network or its description is missing or unreadable, does not fit, or can't be run by the
+            engine that the rig asks for.
     """
 
     def __init__(self, rig: Rig, strategy: str, weights: Path | None = None) -> None:
-        folder = weights or weights_folder()
-        card = read_card(folder, strategy)
+        self.weights = weights or weights_of(rig)
+        card = read_card(self.weights, strategy)
         self.rig = rig
         self.strategy = strategy
         self.encoders = card["encoders"]
+        self.failures: deque[str] = deque(maxlen=100)
         self._preprocess = Preprocessor(rig)
-        threads = rig.fusion.threads
+        how = (rig.fusion, self.failures.append)
         fused = [rig.sensors[n].modality for n in rig.fused_streams()]
-        self._encoders = {m: OnnxRuntimeEngine(folder / f"{m}.onnx", threads) for m in MODALITIES if m in fused}
-        self._sweeps = OnnxRuntimeEngine(folder / "sweeps.onnx", threads)
+        self._encoders: dict[Modality, Engine] = {
+            m: open_encoder(self.weights, m, *how) for m in MODALITIES if m in fused
+        }
+        self._sweeps: Engine = open_sweeps(self.weights, *how)
         self._memory = FeatureMemory()
-        self._fusion = OnnxRuntimeEngine(folder / f"{strategy}.onnx", threads)
-        for engine in (*self._encoders.values(), self._sweeps, self._fusion):
-            engine.warm_up()
-        self.engine = self._fusion.name
-        self.precision = self._fusion.precision
-        self.model = f"{strategy}-{self._fusion.digest[:12]}"
+        self._fusion: Engine = open_fusion(self.weights, strategy, *how)
+        if rig.fusion.precision == "int8" and all(e.precision != "int8" for e in self._networks().values()):
+            raise SensorfuseError(
+                f"fusion.precision: no network of {strategy!r} has an INT8 variant in this user's cache; make them by "
+                f"`sensorfuse compile --strategy {strategy} --precision int8`, or set `fusion.precision: fp32`"
+            )
+        self._state = NetworkState(self._fusion.input_shapes, self._fusion.output_names, rig.fusion.period_ns)
+        impute = rig.fusion.impute
+        self._imputer = None if impute == "none" else Imputer(impute, self.weights, rig.fusion.threads)
+        self.model = f"{strategy}-{self._fusion.digest[:12]}" + (f"+{self._imputer.model}" if self._imputer else "")
         self._config = DecodeConfig(tuple(card["score_thresholds"]), sound_threshold=card["sound_threshold"])
         self._sigma_floor = np.array([card["motion_rms"]["vx_mps"], card["motion_rms"]["yaw_rate_radps"]])
         arrays = {n: s for n, s in rig.sensors.items() if s.modality == "audio"}
         self._sound_features = {n: SoundFeatures.of_sensor(s) for n, s in arrays.items()}
         self._hearing = {n: Hearing() for n in arrays}
         self._directional = any(f.directional for f in self._sound_features.values())
-        shape = (FEATURE_WIDTH, GRID.cells, GRID.cells)
-        self._blank = {m: np.zeros(shape if m in SPATIAL else (FEATURE_WIDTH,), np.float32) for m in MODALITIES}
+        self._blank = {m: np.zeros(shape, np.float32) for m, shape in FEATURE_SHAPES.items()}
+
+    @property
+    def engine(self) -> str:
+        """What runs the fusion network, and in brackets where another network runs elsewhere."""
+        return in_one_line({n: e.name for n, e in self._networks().items()}, "fusion")
+
+    @property
+    def precision(self) -> str:
+        """That of the fusion network, and in brackets where another network has another."""
+        return in_one_line({n: e.precision for n, e in self._networks().items()}, "fusion")
+
+    def _networks(self) -> dict[str, Engine]:
+        encoders = {str(m): engine for m, engine in self._encoders.items()}
+        return {"fusion": self._fusion, "sweeps": self._sweeps, **encoders}
 
     def encode(self, sample: Sample) -> Encoded | PcmBlock:
         """Preprocessing and the encoder of the sample's modality; of a block of sound the block itself.
@@ -120,15 +143,13 @@ class LearnedFusion:
                     by_modality[stream.modality].append(stream.stream)
         if not moved:
             return FusionResult(Detections.empty(), {"fusion": Detections.empty()})
-        inputs: dict[str, NDArray[np.float32]] = {"present": np.zeros((1, len(MODALITIES)), np.float32)}
-        for m, modality in enumerate(MODALITIES):
-            maps = [moved[s] for s in by_modality[modality]]
-            inputs["present"][0, m] = float(bool(maps))
-            merged = (
-                np.maximum.reduce(maps) if modality in SPATIAL and maps else np.mean(maps, axis=0) if maps else None
-            )
-            inputs[modality] = (self._blank[modality] if merged is None else merged)[None]
-        out = self._fusion.run(inputs)
+        merged: dict[Modality, NDArray[np.float32]] = {}
+        for modality, streams in by_modality.items():
+            maps = [moved[s] for s in streams]
+            if maps:
+                merged[modality] = np.maximum.reduce(maps) if modality in SPATIAL else np.mean(maps, axis=0)
+        out = self._fusion.run(self._inputs(merged) | self._state.at(tick.t_ref_ns))
+        self._state.keep(tick.t_ref_ns, out)
         detections = decode_boxes(out["heat"][0], out["box"][0], self._config)
         weights = {
             s: float(out["weights"][0, m]) / len(by_modality[modality])
@@ -145,6 +166,16 @@ class LearnedFusion:
             twist=twist,
             twist_sigma=sigma,
         )
+
+    def _inputs(self, merged: dict[Modality, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """The network's inputs from the features of who is there, and where the rig imputes, of who should be: those
+        count as present.
+        """
+        if self._imputer is not None:
+            filled = self._imputer.fill(merged).features
+            merged = {m: x for m, x in filled.items() if m in merged or m in self._encoders}
+        inputs: dict[str, NDArray[np.float32]] = {m: merged.get(m, self._blank[m])[None] for m in MODALITIES}
+        return inputs | {"present": np.array([[m in merged for m in MODALITIES]], np.float32)}
 
     def _at_tick(self, stream: StreamTick, tick: Tick, evidence: list[Any]) -> NDArray[np.float32] | None:
         """One stream's features at t_ref: its newest map, moved; or the mean of its vectors."""
@@ -178,8 +209,9 @@ class LearnedFusion:
         return self._sweeps.run(inputs)["features"][0]
 
     def forget(self) -> None:
-        """Drop the sweeps and sounds of earlier ticks."""
+        """Drop the sweeps and sounds of earlier ticks, and what the network remembers of them."""
         self._memory.forget()
+        self._state.forget()
         self._hearing = {name: Hearing() for name in self._hearing}
 
     def _sound_at(self, stream: StreamTick, tick: Tick, blocks: list[PcmBlock]) -> NDArray[np.float32] | None:

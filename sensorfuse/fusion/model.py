@@ -1,5 +1,5 @@
 """A whole fusion network: one strategy on the grid, the same strategy on the scene, and the heads. Torch; training
-only. A recurrent strategy begins anew at every tick here: its state is not carried yet.
+only. One call is one tick: what a recurrent strategy remembers goes in and comes out.
 
 The grid instance sees 64 x 64 tokens of camera, LiDAR and radar, and the IMU's and the microphones' one token each. The
 scene instance sees 4 x 4 pooled tokens of the maps and the same vectors; what it makes, averaged, answers for motion
@@ -17,7 +17,7 @@ from sensorfuse.fusion.encoders import FEATURES
 from sensorfuse.fusion.grid import GRID
 from sensorfuse.fusion.heads import DetectionHead, SceneHead
 from sensorfuse.fusion.methods.layout import TokenLayout
-from sensorfuse.fusion.strategies import find_strategy, load_class
+from sensorfuse.fusion.strategies import find_learned, load_class
 from sensorfuse.messages import MODALITIES
 
 WIDTH = 32
@@ -37,14 +37,16 @@ def make_method(strategy: str, layout: TokenLayout) -> nn.Module:
     """The module of a learned strategy for tokens that lie so.
 
     Raises:
-        SensorfuseError: no strategy has that name.
+        SensorfuseError: no strategy has that name, or it is not learned.
     """
-    module: nn.Module = load_class(find_strategy(strategy).method)(layout, FEATURES, WIDTH)
+    module: nn.Module = load_class(find_learned(strategy).method)(layout, FEATURES, WIDTH)
     return module
 
 
 class FusionNetwork(nn.Module):
-    """Features of five modalities and presence -> heatmap logits, box values, own motion, sounds, weights."""
+    """Features of five modalities, presence and state -> heatmap logits, box values, own motion, sounds, weights and
+    state. Only a recurrent strategy has a state; what it is made of `state_names` says.
+    """
 
     def __init__(self, strategy: str) -> None:
         super().__init__()
@@ -53,17 +55,32 @@ class FusionNetwork(nn.Module):
         self.detect = DetectionHead(WIDTH)
         self.scene = SceneHead(WIDTH)
 
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """What a recurrent strategy remembers on the grid and of the scene, in order; nothing for the others."""
+        levels = (("grid", self.on_grid), ("scene", self.on_scene))
+        return tuple(f"{level}_{name}" for level, method in levels for name in getattr(method, "state_names", ()))
+
+    def initial_state(self, batch: int) -> tuple[Tensor, ...]:
+        """Nothing remembered."""
+        begin: list[Any] = [getattr(m, "initial_state", None) for m in (self.on_grid, self.on_scene)]
+        return tuple(x for one in begin if one is not None for x in one(batch))
+
     def forward(
-        self, camera: Tensor, lidar: Tensor, radar: Tensor, imu: Tensor, audio: Tensor, present: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Maps (B, C, X, Y), vectors (B, C), `present` (B, 5) in the order of `MODALITIES`."""
+        self, camera: Tensor, lidar: Tensor, radar: Tensor, imu: Tensor, audio: Tensor, present: Tensor, *state: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Maps (B, C, X, Y), vectors (B, C), `present` (B, 5) in the order of `MODALITIES`, and the state that the tick
+        before left; without one, nothing is remembered.
+        """
+        state = state or self.initial_state(present.shape[0])
+        half = len(state) // 2
         on_grid, on_scene = self._tokens(camera, lidar, radar, imu, audio)
-        fused, weights = _fuse(self.on_grid, on_grid, present)
+        fused, weights, *grid_state = self.on_grid(*on_grid, present, *state[:half])
         fused = fused.transpose(1, 2).unflatten(2, (GRID.cells, GRID.cells))
         heat, box = self.detect(fused)
-        scene, scene_weights = _fuse(self.on_scene, on_scene, present)
+        scene, scene_weights, *scene_state = self.on_scene(*on_scene, present, *state[half:])
         motion, sound = self.scene(scene.mean(dim=1))
-        return heat, box, motion, sound, 0.5 * (weights + scene_weights)
+        return heat, box, motion, sound, 0.5 * (weights + scene_weights), *grid_state, *scene_state
 
     def losses(
         self, camera: Tensor, lidar: Tensor, radar: Tensor, imu: Tensor, audio: Tensor, present: Tensor
@@ -86,11 +103,5 @@ class FusionNetwork(nn.Module):
         return [*grid, *vectors], [*scene, *vectors]
 
 
-def _fuse(method: nn.Module, tokens: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
-    initial_state: Any = getattr(method, "initial_state", None)
-    state = initial_state(present.shape[0]) if initial_state is not None else ()
-    fused, weights = method(*tokens, present, *state)[:2]
-    return fused, weights
-
-
 OUTPUTS = ("heat", "box", "motion", "sound", "weights")
+"""What every network gives; after them comes the state of a recurrent one."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.rig import Rig
 
 ENCODERS_FILE = "encoders.safetensors"
 NEEDED = ("score_thresholds", "sound_threshold", "motion_rms", "encoders")
@@ -18,6 +19,11 @@ NEEDED = ("score_thresholds", "sound_threshold", "motion_rms", "encoders")
 def weights_folder() -> Path:
     """Where the shipped networks lie."""
     return Path(str(resources.files("sensorfuse.fusion.weights")))
+
+
+def weights_of(rig: Rig) -> Path:
+    """Where the networks of a rig lie: the folder that it names, or the shipped ones."""
+    return Path(rig.fusion.weights) if rig.fusion.weights else weights_folder()
 
 
 def file_digest(path: Path) -> str:
@@ -40,7 +46,7 @@ def read_card(folder: Path, strategy: str) -> dict[str, Any]:
             f"strategy {strategy!r} has no weights at {path}; train them with "
             f"`sensorfuse train --strategy {strategy}`, or choose `late`, which needs none"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SensorfuseError(f"{path}: not a readable description of weights: {error}") from None
     for name in NEEDED:
         if not isinstance(card, dict) or name not in card:

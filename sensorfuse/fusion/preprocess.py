@@ -23,6 +23,7 @@ from sensorfuse.fusion.grid import GRID, LIDAR_GRID
 from sensorfuse.fusion.lift import HEIGHTS_M, lift_grid
 from sensorfuse.fusion.sound import SOUND_FEATURES, SoundFeatures
 from sensorfuse.messages import Modality, Sample
+from sensorfuse.picture_file import decode_picture
 from sensorfuse.rig import AudioConfig, RadarConfig, Rig, SensorConfig
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -47,7 +48,7 @@ def small_image(sample: Sample) -> NDArray[np.uint8]:
         SensorfuseError: its JPEG or PNG cannot be decoded.
     """
     if "jpeg" in sample.arrays:
-        decoded = cv2.imdecode(sample.arrays["jpeg"], cv2.IMREAD_COLOR)
+        decoded = decode_picture(sample.arrays["jpeg"], cv2.IMREAD_COLOR)
         if decoded is None:
             raise SensorfuseError(f"stream {sample.stream}, seq {sample.seq}: array 'jpeg' is no readable JPEG or PNG")
         image = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)

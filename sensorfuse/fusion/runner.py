@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from sensorfuse.fusion.degraded import Expectations, age, overdue_s
 from sensorfuse.fusion.fuser import Fuser, FusionResult
 from sensorfuse.messages import Detections, FusedFrame, LedgerReason, Sample, StreamTick, StreamUse, Tick
 from sensorfuse.rig import Rig
@@ -27,6 +28,7 @@ KEEP_NS = 2_500_000_000
 MAX_HELD = 256  # samples held per stream
 MAX_PENDING = 2  # raw camera, LiDAR or radar samples that wait for the encoder; older ones only if a tick names them
 MAX_BEHIND = 2  # with so many ticks waiting, fuse what is encoded already and shed the rest
+MAX_COASTED = 4  # with so many waiting, fuse nothing: tracks are carried to the tick, so that frames keep their cadence
 SHED = "shed: fusion was behind"
 
 
@@ -34,7 +36,7 @@ SHED = "shed: fusion was behind"
 class _Held:
     """One sample: raw until it is encoded. `arrived_ns` is host time."""
 
-    stamp_ns: int
+    recv_ns: int  # on the reference clock; a device's own may jump
     arrived_ns: int
     sample: Sample | None
     value: Any = None
@@ -81,9 +83,11 @@ class FusionRunner:
         self._ticks: deque[_Waiting] = deque()
         self._wanted: dict[Key, int] = {}  # named by a tick, data not here: host time of the first wish
         self._closed: list[tuple[str, int, int, LedgerReason]] = []
-        self.failures: deque[str] = deque(maxlen=100)  # encoder failures, for the process to report
+        self.failures: deque[str] = deque(maxlen=100)  # of encoders and engines, for the process to report
         self._encoded: deque[tuple[int, int]] = deque(maxlen=256)  # when encoders ran, monotonic time
         self._pending: OrderedDict[Key, None] = OrderedDict()  # raw samples to encode, oldest first
+        self._expectations = Expectations.read(fuser.strategy, fuser.model)
+        self._periods_ns = {n: c.period_ns for n, c in rig.sensors.items()}
         self._windowed = {n for n, c in rig.sensors.items() if c.modality in ("imu", "audio")}
 
     # ---- input
@@ -94,16 +98,14 @@ class FusionRunner:
         key = (envelope.boot, envelope.seq)
         if key in held:
             return
-        held[key] = _Held(sample.stamp_ns, now_ns, sample)
+        held[key] = _Held(sample.recv_ns, now_ns, sample)
         full = (envelope.stream, *key)
         if not self.lazy:
             self._pending[full] = None
             waiting = [k for k in self._pending if k[0] == envelope.stream]
             if envelope.stream not in self._windowed and len(waiting) > MAX_PENDING:
                 del self._pending[waiting[0]]
-        while len(held) > MAX_HELD or (
-            len(held) > 1 and sample.stamp_ns - next(iter(held.values())).stamp_ns > KEEP_NS
-        ):
+        while len(held) > MAX_HELD or (len(held) > 1 and sample.recv_ns - next(iter(held.values())).recv_ns > KEEP_NS):
             old, _ = held.popitem(last=False)
             self._pending.pop((envelope.stream, *old), None)
 
@@ -173,6 +175,7 @@ class FusionRunner:
         except Exception as error:  # a strategy must not stop the pipeline: the tick goes on without this sample
             held.failed = True
             self.failures.append(f"{stream}: encoding sample {held.sample.seq} failed: {error!r}")
+        self._hear()
         held.sample = None
         end = time.monotonic_ns()
         held.encode_ns = end - start
@@ -184,6 +187,7 @@ class FusionRunner:
         encode_ns = 0
         absent_streams: dict[str, str] = {}
         behind = not self.patient and len(self._ticks) >= MAX_BEHIND
+        coasting = not self.patient and len(self._ticks) >= MAX_COASTED
         for stream in tick.streams:
             values = []
             for seq in stream.seqs:
@@ -192,7 +196,7 @@ class FusionRunner:
                     self._wanted.setdefault(key, now_ns)
                     continue
                 held = self._held[stream.stream][key[1:]]
-                if held.sample is not None and behind:
+                if coasting or (held.sample is not None and behind):
                     self._settle(key, held, "queue_full")
                     absent_streams[stream.stream] = SHED
                     continue
@@ -211,7 +215,12 @@ class FusionRunner:
                 )
         self._give_up(now_ns)
         model_start = time.perf_counter_ns()
-        result = self.fuser.fuse(tick, evidence)
+        nothing = FusionResult(Detections.empty(), {})  # nobody looked
+        result = nothing if coasting else self.fuser.fuse(tick, evidence)
+        self._hear()
+        over_s = overdue_s(tick.streams, evidence, result.weights, self._periods_ns)
+        for name in set(result.sources) - set(self._held) if over_s > 0 else ():  # a stream's own are moved one by one
+            result.sources[name] = age(result.sources[name], over_s)
         tracked_from = time.perf_counter_ns()
         tracks = self.tracker.update(tick.t_ref_ns, result.sources, tick.pose)
         done = time.perf_counter_ns()
@@ -225,6 +234,11 @@ class FusionRunner:
         }
         frame = self._frame(tick, result, tracks, evidence, absent_streams)
         return frame, FrameTiming(tick.tick_id, tick.last_needed_recv_ns, durations)
+
+    def _hear(self) -> None:
+        """What failed in the strategy and was mended there is reported too."""
+        while self.fuser.failures:
+            self.failures.append(self.fuser.failures.popleft())
 
     def _any(self, keys: set[Key], stream: StreamTick) -> bool:
         return any(k[0] == stream.stream for k in keys)
@@ -254,7 +268,9 @@ class FusionRunner:
         for s in tick.streams:
             used = s.stream in evidence
             reason = "" if used else absent_streams.get(s.stream, s.status)
-            use = StreamUse(s.stream, s.modality, used, reason, age_ns=0, skew_ns=0, bound_ns=0, weight=0.0)
+            use = StreamUse(
+                s.stream, s.modality, used, reason, age_ns=0, skew_ns=0, bound_ns=0, weight=0.0, health=s.health
+            )
             if used:
                 use.age_ns = -s.dt_ns
                 use.skew_ns = 0 if s.method == "window" else abs(s.dt_ns)
@@ -264,6 +280,7 @@ class FusionRunner:
         served = {u.modality for u in uses if u.used}
         gone = [m for m in self.rig.fusion.modalities if m not in served]
         closed, self._closed = self._closed, []
+        expected = self._expectations.of(served)
         sigma = tick.twist_sigma if result.twist_sigma is None else result.twist_sigma
         return FusedFrame(
             tick_id=tick.tick_id,
@@ -283,4 +300,7 @@ class FusionRunner:
             mode="full" if not gone else "no_" + "_".join(gone),
             dispositions=closed,
             pose_covariance=tick.pose_covariance,
+            expected_score=expected.score,
+            expected_figure=expected.figure,
+            expected_ms=expected.ms,
         )

@@ -263,6 +263,18 @@ def find_strategy(name: str) -> Strategy:
     raise SensorfuseError(f"no fusion strategy is called {name!r}; choose one of: {', '.join(strategy_names())}")
 
 
+def find_learned(name: str) -> Strategy:
+    """The row of a strategy that has networks.
+
+    Raises:
+        SensorfuseError: no strategy has that name, or it has none.
+    """
+    strategy = find_strategy(name)
+    if strategy.kind != "learned":
+        raise SensorfuseError(f"strategy {name!r} is not learned: there is nothing to train")
+    return strategy
+
+
 def load_class(target: str) -> type:
     """The class that `module:class` names."""
     module, _, name = target.partition(":")

@@ -61,8 +61,10 @@ class GoproReader(MergedReader):
                 rate = float(track.average_rate) if track.average_rate else None
                 self._add("camera", track, "camera", rate, ())
             elif track.type == "audio" and "microphones" not in self._tracks:
-                rate = track.rate / track.frame_size if track.frame_size else None
-                self._add("microphones", track, "audio", rate, (f"{track.rate} Hz, {track.channels} channels",))
+                about = track.codec_context  # none where no decoder knows the track
+                rate = about.sample_rate / about.frame_size if about and about.frame_size else None
+                said = (f"{about.sample_rate} Hz, {about.channels} channels",) if about else ()
+                self._add("microphones", track, "audio", rate, said)
             elif track.type == "data" and TELEMETRY_HANDLER in track.metadata.get("handler_name", ""):
                 notes = (
                     "measurements are spread evenly over each telemetry packet",
@@ -116,7 +118,7 @@ class GoproReader(MergedReader):
                 self.reject(name, f"packet {number} at {time} ns", f"packet cannot be decoded: {type(error).__name__}")
                 continue
             yield from self._timed(name, frames, track.time_base)
-        if track is not None:
+        if track is not None and track.codec_context is not None:
             try:
                 held_back = track.codec_context.decode(None)
             except (av.FFmpegError, EOFError, ValueError):

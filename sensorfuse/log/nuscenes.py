@@ -23,6 +23,11 @@ from sensorfuse.log.reader import MergedReader, StreamInfo
 from sensorfuse.messages import CLASSES, Detections, Modality, Sample, Truth
 
 TABLES = ("sensor", "calibrated_sensor", "sample_data", "ego_pose")
+TEXT_FIELDS = (
+    "token", "sensor_token", "calibrated_sensor_token", "ego_pose_token", "sample_token", "channel", "instance_token",
+    "category_token", "modality", "name", "prev", "next", "filename",
+)  # fmt: skip
+MAX_TIME_US = 1 << 52
 TRUTH_TABLES = ("sample", "sample_annotation", "instance", "category")
 RATE_HZ: dict[Modality, float] = {"camera": 12.0, "lidar": 20.0, "radar": 13.0}
 CATEGORY_CLASS = (
@@ -84,6 +89,8 @@ class NuscenesReader(MergedReader):
             rows = json.loads(file.read_bytes())
             if not isinstance(rows, list) or any(not isinstance(r, dict) or "token" not in r for r in rows):
                 raise ValueError("expected a list of rows with tokens")
+            if any(not isinstance(r.get(key, ""), str) for r in rows for key in TEXT_FIELDS):
+                raise ValueError(f"expected text in the fields {', '.join(TEXT_FIELDS)}")
         except (OSError, ValueError, RecursionError) as error:
             raise SensorfuseError(f"{file}: cannot be read as a nuScenes table: {error}") from None
         return rows
@@ -92,7 +99,7 @@ class NuscenesReader(MergedReader):
         for row in self._table("sample_data"):
             sensor = self._channel.get(row.get("calibrated_sensor_token", ""), {})
             modality = sensor.get("modality")
-            if modality not in RATE_HZ or not isinstance(row.get("timestamp"), int):
+            if modality not in RATE_HZ or "channel" not in sensor or not _is_time(row.get("timestamp")):
                 self.notes.append(f"sample_data {row['token']}: no known sensor or no timestamp; left out")
                 continue
             self._rows.setdefault(str(sensor["channel"]).lower(), []).append({**row, "modality": modality})
@@ -135,7 +142,7 @@ class NuscenesReader(MergedReader):
             for row in rows
             if row.get("is_key_frame") and row.get("sample_token") and self._infos[name].modality == "lidar"
         }
-        times = {r["token"]: r["timestamp"] for r in self._table("sample")}
+        times = {r["token"]: r["timestamp"] for r in self._table("sample") if _is_time(r.get("timestamp"))}
         boxes = self._table("sample_annotation")
         by_token = {b["token"]: b for b in boxes}
         by_sample: dict[str, list[Row]] = {}
@@ -148,16 +155,20 @@ class NuscenesReader(MergedReader):
         for token, time in sorted(times.items(), key=lambda item: item[1]):
             try:
                 pose = _pose(key_pose[token])
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 self.reject("truth", f"sample {token}", "no ego pose for this key frame")
                 continue
             rows = []
             for box in by_sample.get(token, []):
                 try:
                     rows.append(_object_row(box, pose, instances[box["instance_token"]], by_token, times))
-                except (KeyError, TypeError, ValueError):
+                except (KeyError, TypeError, ValueError, OverflowError):
                     self.reject("truth", f"annotation {box['token']}", "annotation damaged")
             yield Truth(time * 1000, _objects(rows), pose=pose.matrix())
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MAX_TIME_US
 
 
 def _table_folders(path: Path) -> list[Path]:

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.geometry import matrix_from_quaternion, matrix_from_rpy, wrap_angle
-from sensorfuse.log.images import UnreadableError, decode_image, read_bytes
+from sensorfuse.log.images import UnreadableError, decode_image, picture_size, read_bytes
 from sensorfuse.log.reader import MergedReader, StreamInfo
 from sensorfuse.log.stamps import seconds_to_ns, text_lines
 from sensorfuse.messages import CLASSES, Detections, Modality, Sample, Truth
@@ -42,6 +42,7 @@ AZIMUTHS = 400
 CARTESIAN_PX = 1152  # the radar is in the middle, forward is up
 SCAN_S = 0.246  # one turn of the radar, clockwise from forward
 MAX_TRUTH_RANGE_M = 100.0
+MAX_TRACK_ID = 1 << 62
 HEIGHT_M = {"bus": 3.2, "truck": 3.2, "van": 2.2, "car": 1.6, "cyclist": 1.7, "pedestrian": 1.7}
 CLASS_NAMES = {"motorbike": "cyclist", "bicycle": "cyclist", "group_of_pedestrians": "pedestrian"}
 
@@ -124,10 +125,13 @@ class RadiateReader(MergedReader):
 
     @staticmethod
     def _read_radar(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        picture = cv2.imdecode(np.frombuffer(read_bytes(file, "image"), np.uint8), cv2.IMREAD_GRAYSCALE)
+        data = read_bytes(file, "image")
+        if picture_size(data) != (AZIMUTHS, RANGE_CELLS):
+            raise UnreadableError(f"radar image is not {RANGE_CELLS} ranges x {AZIMUTHS} azimuths")
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
         if picture is None:
             raise UnreadableError("image damaged")
-        if picture.shape != (RANGE_CELLS, AZIMUTHS):
+        if picture.shape != (RANGE_CELLS, AZIMUTHS):  # turned by a note in the file
             raise UnreadableError(f"radar image is not {RANGE_CELLS} ranges x {AZIMUTHS} azimuths")
         azimuths = wrap_angle(-2 * np.pi * np.arange(AZIMUTHS) / AZIMUTHS).astype(np.float32)
         return {"polar": np.ascontiguousarray(picture.T), "azimuths_rad": azimuths}, {
@@ -169,15 +173,20 @@ class RadiateReader(MergedReader):
         for number, track in enumerate(tracks):
             try:
                 key, listed = (int(track["id"]), str(track["class_name"])), list(track["bboxes"][:frames])
-            except (KeyError, TypeError, ValueError):
+                if abs(key[0]) > MAX_TRACK_ID:
+                    raise ValueError("no number of a track")
+            except (KeyError, TypeError, ValueError, OverflowError):
                 self.reject("truth", f"track {number}", "track damaged: needs id, class_name and bboxes")
                 continue
             for index, box in enumerate(listed):
                 if not box:
                     continue
                 try:
-                    out.setdefault(key, {})[index] = np.array(box_to_base(box["position"], box["rotation"]))
-                except (KeyError, TypeError, ValueError):
+                    row = np.array(box_to_base(box["position"], box["rotation"]))
+                    if not np.isfinite(row).all():
+                        raise ValueError("not finite")
+                    out.setdefault(key, {})[index] = row
+                except (KeyError, TypeError, ValueError, OverflowError):
                     self.reject("truth", f"track {key[0]}, radar frame {index}", "box damaged")
         return out
 

@@ -19,6 +19,7 @@ from typing import Literal
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.messages import MessageTruth, Modality, Sample, Truth, sample_duration_ns, sample_problem
+from sensorfuse.sample_limits import header_problem
 
 StampSource = Literal["device", "host", "nominal"]
 MAX_REJECTION_LINES = 100
@@ -93,7 +94,7 @@ class LogReader(ABC):
     def _checked(self, streams: list[str]) -> Iterator[Sample]:
         counts: Counter[str] = Counter()
         for sample in self._samples(streams):
-            problem = sample_problem(sample)
+            problem = header_problem(sample) or sample_problem(sample)
             if problem:
                 self.reject(sample.stream, f"message stamped {sample.stamp_ns}", problem)
                 continue

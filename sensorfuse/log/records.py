@@ -14,7 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sensorfuse.messages import Detections, FusedFrame, MessageTruth, Sample, SoundEvent, StreamUse, Truth
+from sensorfuse.messages import (
+    HEALTH_STATES,
+    Detections,
+    FusedFrame,
+    MessageTruth,
+    Sample,
+    SoundEvent,
+    StreamHealth,
+    StreamUse,
+    Truth,
+)
 
 _DETECTION_TYPES: dict[str, tuple[Any, tuple[int, ...]]] = {
     "class_id": (np.uint8, ()),
@@ -134,7 +144,22 @@ _FRAME_PLAIN = (
     "mode",
     "timings_ns",
 )
-_USE_FIELDS = tuple(StreamUse.__dataclass_fields__)
+_USE_FIELDS = tuple(n for n in StreamUse.__dataclass_fields__ if n != "health")
+_HEALTH_FIELDS = tuple(StreamHealth.__dataclass_fields__)
+
+
+def _use_to_dict(use: StreamUse) -> dict[str, Any]:
+    health = {name: getattr(use.health, name) for name in _HEALTH_FIELDS}
+    return {**{name: getattr(use, name) for name in _USE_FIELDS}, "health": health}
+
+
+def _use_from_dict(data: dict[str, Any]) -> StreamUse:
+    """Records of older versions know no health and no `bound_m`."""
+    numbers = {n: float(data.get(n, "nan")) for n in ("weight", "bound_m")}
+    health = dict(data.get("health", {}))
+    if "weight" in health:
+        health["weight"] = float(health["weight"])
+    return StreamUse(**{**data, **numbers, "health": StreamHealth(**health)})
 
 
 def frame_to_dict(frame: FusedFrame) -> dict[str, Any]:
@@ -148,8 +173,11 @@ def frame_to_dict(frame: FusedFrame) -> dict[str, Any]:
         "pose": frame.pose,
         "pose_covariance": frame.pose_covariance,
         "sounds": _sounds_to_list(frame.sounds),
-        "uses": [{name: getattr(use, name) for name in _USE_FIELDS} for use in frame.uses],
+        "uses": [_use_to_dict(use) for use in frame.uses],
         "dispositions": frame.dispositions,
+        "expected_score": frame.expected_score,
+        "expected_figure": frame.expected_figure,
+        "expected_ms": frame.expected_ms,
     }
 
 
@@ -159,7 +187,6 @@ def frame_from_dict(data: dict[str, Any]) -> FusedFrame:
     Raises:
         KeyError, TypeError, ValueError: the record is damaged.
     """
-    uses = [StreamUse(**{**u, **{n: float(u.get(n, "nan")) for n in ("weight", "bound_m")}}) for u in data["uses"]]
     return FusedFrame(
         **{name: data[name] for name in _FRAME_PLAIN},
         detections=detections_from_dict(data["detections"]),
@@ -168,9 +195,12 @@ def frame_from_dict(data: dict[str, Any]) -> FusedFrame:
         twist_sigma=_array(data["twist_sigma"], np.float64, (6,)),
         pose=_array(data["pose"], np.float64, (4, 4)),
         sounds=_sounds_from_list(data["sounds"]),
-        uses=uses,
+        uses=[_use_from_dict(u) for u in data["uses"]],
         dispositions=[(str(s), int(b), int(q), r) for s, b, q, r in data["dispositions"]],
         pose_covariance=_array(data.get("pose_covariance", np.full((6, 6), np.nan)), np.float64, (6, 6)),
+        expected_score=float(data.get("expected_score", "nan")),
+        expected_figure=str(data.get("expected_figure", "")),
+        expected_ms=float(data.get("expected_ms", "nan")),
     )
 
 
@@ -284,6 +314,13 @@ SCHEMAS: dict[str, dict[str, Any]] = {
                     **dict.fromkeys(("age_ns", "skew_ns", "bound_ns"), _INTEGER),
                     "weight": _NUMBER,
                     "bound_m": _NUMBER,
+                    "health": _object(
+                        "how the stream is: why it is not ok, and what was learned and counted of it",
+                        state={"enum": list(HEALTH_STATES)},
+                        reason=_TEXT,
+                        weight={**_NUMBER, "description": "of its vote, 0 to 1"},
+                        **dict.fromkeys(("period_ns", "jitter_ns", "heard", "missed", "refused", "doubted"), _INTEGER),
+                    ),
                 },
             ),
         },
@@ -298,6 +335,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "type": "array",
             "description": "[stream, boot, seq, reason] of each message that this tick ended",
         },
+        expected_score={**_NUMBER, "description": "of the strategy in tests with what `mode` has; nan: not measured"},
+        expected_figure={**_TEXT, "description": "which score that is"},
+        expected_ms={**_NUMBER, "description": "of work per tick in those tests"},
     ),
     "truth": _object(
         "what really was",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sensorfuse.geometry import Transform
 from sensorfuse.log.ros_types import message_class
-from sensorfuse.messages import CLASSES, Detections, Sample, StreamUse
+from sensorfuse.messages import CLASSES, Detections, Sample, StreamHealth, StreamUse
 from sensorfuse.rig import Intrinsics
 
 MAX_STAMP_NS = 2**31 * 1_000_000_000 - 1  # builtin_interfaces/Time counts seconds in 31 bits
@@ -204,10 +204,36 @@ def twist_stamped(twist: NDArray[np.float64], stamp_ns: int, frame: str) -> Any:
     return message_class("geometry_msgs/msg/TwistStamped")(header=header(stamp_ns, frame), twist=inner)
 
 
+def _health_level(health: StreamHealth) -> int:
+    """Of diagnostic_msgs/DiagnosticStatus: OK 0, WARN 1, ERROR 2, STALE 3."""
+    if health.state == "ok":
+        return 1 if health.reason else 0
+    return {"late": 1, "recovering": 1, "stale": 3}.get(health.state, 2)
+
+
 def diagnostic_array(uses: list[StreamUse], stamp_ns: int) -> Any:
-    """diagnostic_msgs/DiagnosticArray: what a fused frame made of each stream; level OK if it was used, else WARN."""
+    """diagnostic_msgs/DiagnosticArray: per stream its health (OK; WARN where it is late, recovering or odd; ERROR where
+    it is lost or invalid; STALE), and what the fused frame made of it (OK if it was used, else WARN).
+    """
     status, pair = message_class("diagnostic_msgs/msg/DiagnosticStatus"), message_class("diagnostic_msgs/msg/KeyValue")
     rows = [
+        status(
+            level=_health_level(use.health),
+            name=f"health: {use.stream}",
+            message=use.health.state + (f": {use.health.reason}" if use.health.reason else ""),
+            hardware_id=use.stream,
+            values=[
+                pair(key="state", value=use.health.state),
+                pair(key="reason", value=use.health.reason),
+                pair(key="period_ms", value=f"{use.health.period_ns / 1e6:.3f}"),
+                pair(key="jitter_ms", value=f"{use.health.jitter_ns / 1e6:.3f}"),
+                pair(key="weight", value=f"{use.health.weight:.4f}"),
+                *(pair(key=n, value=str(getattr(use.health, n))) for n in ("heard", "missed", "refused", "doubted")),
+            ],
+        )
+        for use in uses
+    ]
+    rows += [
         status(
             level=0 if use.used else 1,
             name=f"fusion: {use.stream}",

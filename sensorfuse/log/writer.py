@@ -4,8 +4,8 @@ Layout. A sample of stream `s` is one JSON record on `/s/sample` (its header, ex
 the arrays: `/s/image` (sensor_msgs/Image), `/s/image/compressed`, `/s/camera_info`, `/s/points` (PointCloud2),
 `/s/scan` (radar_msgs/RadarScan), `/s/polar` (sensor_msgs/Image of azimuths x ranges), `/s/imu` (one sensor_msgs/Imu
 per measurement), `/s/audio` (audio_common_msgs/AudioStamped). Fused frames: `/fused/tracks` and `/fused/detections`
-(vision_msgs/Detection3DArray), `/fused/twist` (TwistStamped), `/diagnostics` (DiagnosticArray: each stream,
-used or why not), `/fused/frame` (JSON, exact). Truth: `/truth` (JSON), `/truth/objects`, and of a simulated log
+(vision_msgs/Detection3DArray), `/fused/twist` (TwistStamped), `/diagnostics` (DiagnosticArray: each stream's health,
+and used or why not), `/fused/frame` (JSON, exact). Truth: `/truth` (JSON), `/truth/objects`, and of a simulated log
 `/truth/messages` (JSON: when each message was really measured, and what befell it). The rig: `/tf_static`, and the
 attachment `rig.yaml`.
 

@@ -32,6 +32,8 @@ PACKAGES = (
     "opencv-python-headless",
 )
 EXTRAS = {"torch": "train", "onnx": "train", "tensorrt": "tensorrt", "tensorrt_rtx": "rtx"}
+SUREST = "onnxruntime-cpu"
+"""The engine without which nothing runs; the others are for speed."""
 FIRST_PORT, LAST_PORT = 7600, 7631
 
 
@@ -98,15 +100,18 @@ def _gpu() -> tuple[str, str, bool, str]:
 
 
 def _engines() -> list[tuple[str, str, bool, str]]:
-    import onnxruntime
-
-    from sensorfuse.engine.onnxruntime import gpu_answers
+    from sensorfuse.engine.open import available_backends, levels
     from sensorfuse.fusion.strategies import ready_strategies
 
-    usable = [p for p in onnxruntime.get_available_providers() if p == "CPUExecutionProvider" or gpu_answers()]
+    rows = []
+    for state in available_backends():
+        found = f"usable, {state.version}" if state.usable else "not usable"
+        rows.append((f"engine {state.backend}", found, state.usable or state.backend != SUREST, state.missing))
+    order = ", then ".join(backend for backend, _ in levels("auto", "fp32"))
     strategies = ready_strategies()
     return [
-        ("engine onnxruntime", ", ".join(usable), "CPUExecutionProvider" in usable, ""),
+        *rows,
+        ("engine auto", order, True, ""),
         ("strategies", ", ".join(strategies), bool(strategies), ""),
     ]
 

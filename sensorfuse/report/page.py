@@ -9,7 +9,8 @@ from string import Template
 from typing import Any
 
 from sensorfuse.messages import FusedFrame
-from sensorfuse.report import sections
+from sensorfuse.report import health, sections
+from sensorfuse.report.faults import fault_section
 from sensorfuse.report.markup import chart, image, note, section, text
 from sensorfuse.report.palette import DARK, LIGHT, jpeg_bytes, png_bytes, scene_bytes
 from sensorfuse.report.pictures import bird_eye_figure, camera_figure
@@ -52,8 +53,11 @@ def _body(record: RunRecord, summary: dict[str, Any], snapshots: list[Snapshot])
             "What each tick used",
             _states(summary),
             sections.modalities(summary) if summary["ticks"] else "",
+            health.modes(summary),
         ),
+        section("health", "How the streams were", health.streams(summary)),
         section("scenes", "What it saw", *(_scene(s, record, t0_ns) for s in snapshots)),
+        section("faults", "Faults put in", fault_section(summary.get("faults"))),
         section("latency", "Latency", _latency(record, summary), sections.latency(summary)),
         section("age", "Age of what was used", _ages(summary), sections.ages(summary)),
         section("ledger", "Where every message went", sections.ledger(summary)),

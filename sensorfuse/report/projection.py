@@ -14,6 +14,7 @@ from sensorfuse.align.deskew import BodyMotion, deskew
 from sensorfuse.align.rolling_shutter import row_times_ns
 from sensorfuse.geometry import Transform, motion_between, wrap_angle
 from sensorfuse.messages import Detections, FusedFrame, Sample
+from sensorfuse.picture_file import decode_picture
 from sensorfuse.rig import Intrinsics, SensorConfig
 
 Array = NDArray[np.float64]
@@ -164,5 +165,5 @@ def camera_image(sample: Sample) -> NDArray[np.uint8] | None:
         return np.repeat(sample.arrays["image_mono"][:, :, None], 3, axis=2)
     if "jpeg" not in sample.arrays or sample.arrays["jpeg"].size == 0:
         return None
-    decoded = cv2.imdecode(sample.arrays["jpeg"], cv2.IMREAD_COLOR)
+    decoded = decode_picture(sample.arrays["jpeg"], cv2.IMREAD_COLOR)
     return None if decoded is None else np.ascontiguousarray(decoded[:, :, ::-1], dtype=np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class RunRecord:
     published: dict[str, int]
     received: dict[str, int]
     ledger: dict[str, dict[str, int]]
-    timings_ms: dict[str, list[float]]
+    timings_ms: Mapping[str, Sequence[float]]
     events: list[Event]
     frames_path: Path
     rejected: dict[str, int] = field(default_factory=dict)

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from sensorfuse.messages import LEDGER_REASONS, FusedFrame, StreamUse
+from sensorfuse.report.health import mode_words
 from sensorfuse.report.markup import figure, note, table, text
 from sensorfuse.report.record import STAGES, RunRecord
 from sensorfuse.report.states import STATES, state_of
 from sensorfuse.report.summary import off_by
-from sensorfuse.report.wording import MODALITY_LABELS, count, join, milliseconds, percent, seconds
+from sensorfuse.report.wording import MODALITY_LABELS, count, milliseconds, percent, seconds
 
 REASON_WORDS = {
     "fused": "went into a fused frame",
@@ -24,13 +25,6 @@ REASON_WORDS = {
     "quarantined": "its stamp could not be trusted",
 }
 SHOWN_MISSES = 20
-
-
-def mode_words(mode: str) -> str:
-    """A degraded mode for people: `no_lidar_audio` -> "without LiDAR and audio"."""
-    if mode == "full":
-        return "all modalities"
-    return f"without {join([MODALITY_LABELS.get(m, m) for m in mode.removeprefix('no_').split('_')])}"
 
 
 def tiles(summary: dict[str, Any]) -> str:
@@ -264,7 +258,7 @@ def how(record: RunRecord, summary: dict[str, Any]) -> str:
         ["source", text(record.source)],
         ["rig", text(f"{record.rig.name}" + (f": {record.rig.description}" if record.rig.description else ""))],
         ["strategy", text(" · ".join(v for v in (record.strategy, record.model) if v))],
-        ["engine", text(" · ".join(v for v in (record.engine, summary["precision"]) if v))],
+        ["engine", _engines(summary)],
         ["pace", text(rate + (", deterministic" if record.deterministic else ""))],
         ["cadence", text(f"{record.rig.fusion.rate_hz:g} Hz, deadline {record.rig.fusion.deadline_ms:g} ms")],
         ["deadline hits", f"{figure(summary, ('deadline_hits',), count)} ticks closed by their deadline"],
@@ -274,6 +268,13 @@ def how(record: RunRecord, summary: dict[str, Any]) -> str:
     ]
     rig = f"<details><summary>The rig as it was used</summary><pre>{text(record.rig.to_yaml())}</pre></details>"
     return f"<pre>{text(record.command)}</pre>" + table(("", ""), rows, "words bare") + rig
+
+
+def _engines(summary: dict[str, Any]) -> str:
+    """What computed; where an engine was replaced in the run, each with its ticks."""
+    if len(summary["engines"]) < 2:
+        return text(" · ".join(v for v in (summary["engine"], summary["precision"]) if v))
+    return "<br>".join(f"{text(engine)}: {count(ticks)} ticks" for engine, ticks in summary["engines"].items())
 
 
 def kicker(record: RunRecord) -> str:

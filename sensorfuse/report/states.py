@@ -6,7 +6,6 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,8 @@ STATES: dict[str, str] = {
     "idle": "silent for long, not waited for",
     "missing": "never seen",
     "suspect": "stamps quarantined",
+    "invalid": "what it sends cannot be used",
+    "recovering": "back, checked before it votes",
     "shed": "skipped, fusion was behind",
     "failed": "its encoder failed",
 }
@@ -117,12 +118,6 @@ class StateHistory:
         if len(used) > MAX_POINTS:
             used = used[np.linspace(0, len(used) - 1, MAX_POINTS).round().astype(int)]
         return [[int(track.ticks[i]), round(float(track.age_ms[i]), 3)] for i in used]
-
-
-def longest_gap(used: set[int], ticks: int) -> int:
-    """The longest stretch of successive tick ids in `0 .. ticks - 1` that are not in `used`."""
-    marks = sorted({-1, ticks, *(t for t in used if 0 <= t < ticks)})
-    return max(b - a - 1 for a, b in pairwise(marks)) if ticks else 0
 
 
 def percentiles(values: Any) -> dict[str, Any]:

@@ -14,10 +14,12 @@ import numpy as np
 
 from sensorfuse import __version__
 from sensorfuse.messages import LEDGER_REASONS, FusedFrame
+from sensorfuse.report.health import HealthHistory
 from sensorfuse.report.record import RunRecord
-from sensorfuse.report.states import StateHistory, longest_gap, percentiles
+from sensorfuse.report.states import StateHistory, percentiles
 from sensorfuse.report.terminal import print_summary
 from sensorfuse.report.wording import headline
+from sensorfuse.tick_set import longest_gap
 
 __all__ = ["build_summary", "print_summary"]
 
@@ -39,16 +41,21 @@ def build_summary(
       `state`, `offset_s`, `sigma_ms`, `bound_ms`, `skew_ppm`, `round_trip_ms`, `exchanges`, `refused`, `resets`;
     - `latency_ms`: per stage `n`, `p50`, `p99`, `max`;
     - `modalities`: per modality `ticks_used`, `ticks_absent`, `longest_gap_s`;
+    - `health`: per stream ticks by state and reason, learned pace, counts (`HealthHistory.streams`); `mode_figures`:
+      per mode how long it lasted and what the strategy is known to do in it;
     - `uses`: per stream what the ticks used of it (`StateHistory.use`), ages and bounds in ms;
     - `timeline`: `t0_ns`, `period_ms`, `ticks`, `states` (runs) and `age_ms` (curves) per stream;
+    - `engines`: per engine and precision the ticks that it made, in order: more than one where an engine failed in the
+      run; `engine` and `precision` are the first frame's;
     - `strategy`, `model`, `engine`, `precision`, `rig`, `source`, `command`, `rate`, `deterministic`, `events`,
       `score`, `ego_score`, `versions`, `headline`.
 
     A modality's gap is the longest stretch of the rig's cadence, in seconds, in which no published frame used it.
     """
-    history = StateHistory()
+    history, health = StateHistory(), HealthHistory()
     seen: set[int] = set()
     modes: Counter[str] = Counter()
+    engines: Counter[str] = Counter()
     deadline_hits, objects, t0_ns, precision = 0, 0, None, ""
     period_ns = record.rig.fusion.period_ns
     for frame in frames:
@@ -56,7 +63,9 @@ def build_summary(
             continue
         seen.add(frame.tick_id)
         history.add(frame)
+        health.add(frame)
         modes[frame.mode] += 1
+        engines[f"{frame.engine} {frame.precision}"] += 1
         deadline_hits += frame.deadline_hit
         objects += len(frame.tracks)
         if t0_ns is None:
@@ -70,6 +79,7 @@ def build_summary(
         "model": record.model,
         "engine": record.engine,
         "precision": precision,
+        "engines": dict(engines),
         "rate": record.rate,
         "deterministic": record.deterministic,
         "command": record.command,
@@ -80,6 +90,8 @@ def build_summary(
         "deadline_hits": deadline_hits,
         "tracks_per_tick": objects / len(seen) if seen else 0.0,
         "modes": dict(sorted(modes.items(), key=lambda item: (item[0] != "full", -item[1], item[0]))),
+        "mode_figures": health.modes(period_ns / 1e9),
+        "health": health.streams(),
         "modalities": _modalities(record, history, seen, length),
         "uses": {s: history.use(s) for s in history.streams},
         "streams": streams,
@@ -144,7 +156,7 @@ def _modalities(record: RunRecord, history: StateHistory, seen: set[int], length
     out: dict[str, dict[str, Any]] = {}
     for modality in record.rig.fusion.modalities:
         used = history.used_ticks(s for s, c in record.rig.sensors.items() if c.modality == modality)
-        gap_s = longest_gap(used, length) * record.rig.fusion.period_ns / 1e9
+        gap_s = longest_gap(used, (0, length)) * record.rig.fusion.period_ns / 1e9
         out[modality] = {"ticks_used": len(used), "ticks_absent": len(seen) - len(used), "longest_gap_s": gap_s}
     return out
 

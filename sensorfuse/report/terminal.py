@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sensorfuse.messages import LEDGER_REASONS
+from sensorfuse.report import health
 from sensorfuse.report.record import STAGES
 from sensorfuse.report.wording import MODALITY_LABELS, milliseconds, seconds
 
@@ -32,6 +33,7 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     console.print(Text(" · ".join(f for f in facts if f), style="dim"))
     parts = [
         _modalities(summary),
+        health.terminal(summary),
         _score(summary),
         _ego_score(summary),
         _latency(summary),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ def age_figure(summary: dict[str, Any], theme: Theme, width_in: float = WIDE_IN)
 
 
 def latency_figure(
-    summary: dict[str, Any], timings_ms: dict[str, list[float]], theme: Theme, width_in: float = WIDE_IN
+    summary: dict[str, Any], timings_ms: Mapping[str, Sequence[float]], theme: Theme, width_in: float = WIDE_IN
 ) -> Figure | None:
     """Per stage a bar to p50, on to p99, and a stroke at the maximum; below, capture to fused per tick in order.
 

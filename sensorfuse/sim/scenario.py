@@ -98,7 +98,7 @@ class Scenario(YamlModel):
 
 def scenarios() -> tuple[str, ...]:
     """Names of the shipped scenarios."""
-    files = resources.files("sensorfuse.sim.scenarios").iterdir()
+    files = (resources.files("sensorfuse.sim") / "scenarios").iterdir()
     return tuple(sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml")))
 
 
@@ -113,5 +113,5 @@ def load_scenario(name: str) -> Scenario:
         return parse_model(Scenario, read_text(Path(name), "scenario", known), name, "scenario")
     if name not in scenarios():
         raise SensorfuseError(f"no scenario is called {name!r}; give a .yaml file, or one of the {known}")
-    text = (resources.files("sensorfuse.sim.scenarios") / f"{name}.yaml").read_text(encoding="utf-8")
+    text = ((resources.files("sensorfuse.sim") / "scenarios") / f"{name}.yaml").read_text(encoding="utf-8")
     return parse_model(Scenario, text, f"{name}.yaml", "scenario")

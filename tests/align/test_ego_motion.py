@@ -240,3 +240,24 @@ def test_a_clock_set_back_begins_anew() -> None:
     late.push_velocity(100 * S, np.array([5.0, 0.0, 0.0]), np.full(3, 0.1))
     late.push_velocity(10 * S, np.array([1.0, 0.0, 0.0]), np.full(3, 0.1))  # one that is late changes nothing
     assert late.twist_at(100 * S)[0][0] == 5.0
+
+
+def test_pose_and_motion_at_once_are_those_asked_for_one_by_one() -> None:
+    both, single = EgoMotion(), EgoMotion()
+    for ego in (both, single):
+        assert np.array_equal(ego.advance(S), np.eye(4))
+    rng = np.random.default_rng(0)
+    for k in range(1, 12):
+        times = np.arange(20, dtype=np.int64) * 5_000_000 + S + k * 100_000_000 - 30_000_000
+        rates, forces = rng.normal(0, 0.5, (20, 3)), rng.normal([0, 0, 9.8], 0.5, (20, 3))
+        speed = rng.normal([5.0, 0.0, 0.0], 0.1)
+        for ego in (both, single):
+            ego.push_rates(times, rates, forces)
+            ego.push_velocity(int(times[3]), speed, np.array([0.1, 0.1, np.inf]))
+        t = S + k * 100_000_000 + (80_000_000 if k % 3 else 0)  # before and after the newest rate
+        pose, after, motion = both.advance_with_motion(t)
+        assert np.array_equal(pose, single.advance(t))
+        alone = single.recent_motion(t)
+        assert np.array_equal(after, alone[0])
+        assert np.array_equal(motion, alone[1])
+        assert np.array_equal(both.pose_covariance(), single.pose_covariance())

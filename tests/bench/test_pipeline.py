@@ -19,6 +19,13 @@ def test_figures_of_a_short_live_run(synthetic_rig: Rig, monkeypatch: pytest.Mon
     assert {"overhead", "capture_to_fused", "fuse", "track"} <= set(figures["latency_ms"])
     for row in figures["latency_ms"].values():
         assert row["p50"] <= row["p90"] <= row["p99"] <= row["max"]
+    assert 0 <= figures["late"] <= 1
+    assert 0 <= figures["shed"] <= 1
+    assert figures["cadence_ms"]["p50"] == pytest.approx(100, abs=40)
+    assert sum(figures["ledger"]["lidar"].values()) > 20
+    assert {"fusion.0", "fusion.1", "align.0", "recorder", "camera"} <= set(figures["processes"])
+    for used in figures["processes"].values():
+        assert used["resident_mb"] > 10
     assert 0 <= figures["processors"]["stolen"] < figures["processors"]["busy"] <= 1
     out = io.StringIO()
     print_figures(figures, Console(file=out, width=120))

@@ -1,9 +1,13 @@
+"""Networks by ONNX Runtime: parity of batches, what is refused, what is kept, where threads run."""
+
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sensorfuse.engine.onnxruntime import OnnxRuntimeEngine, gpu_answers
+from sensorfuse.engine.onnxruntime import BoundBuffers, OnnxRuntimeEngine, gpu_answers
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.model_files import weights_folder
 
@@ -11,7 +15,7 @@ NETWORK = weights_folder() / "imu.onnx"
 
 
 def test_runs_named_arrays_at_any_batch() -> None:
-    engine = OnnxRuntimeEngine(NETWORK, gpu=False)
+    engine = OnnxRuntimeEngine(NETWORK)
     window = np.random.default_rng(0).normal(size=(3, 14)).astype(np.float32)
     three = engine.run({"window": window})["features"]
     one = engine.run({"window": window[1:2]})["features"]
@@ -23,14 +27,14 @@ def test_runs_named_arrays_at_any_batch() -> None:
 
 
 def test_warm_up_needs_no_input() -> None:
-    OnnxRuntimeEngine(NETWORK, gpu=False).warm_up()
+    OnnxRuntimeEngine(NETWORK).warm_up()
 
 
 def test_digest_names_the_content(tmp_path: Path) -> None:
     copy = tmp_path / "copy.onnx"
     copy.write_bytes(NETWORK.read_bytes())
-    other = OnnxRuntimeEngine(weights_folder() / "audio.onnx", gpu=False)
-    assert OnnxRuntimeEngine(copy, gpu=False).digest == OnnxRuntimeEngine(NETWORK, gpu=False).digest != other.digest
+    other = OnnxRuntimeEngine(weights_folder() / "audio.onnx")
+    assert OnnxRuntimeEngine(copy).digest == OnnxRuntimeEngine(NETWORK).digest != other.digest
 
 
 @pytest.mark.parametrize(
@@ -45,7 +49,7 @@ def test_digest_names_the_content(tmp_path: Path) -> None:
 )
 def test_wrong_inputs_are_explained(inputs: dict[str, np.ndarray], words: str) -> None:
     with pytest.raises(SensorfuseError) as caught:
-        OnnxRuntimeEngine(NETWORK, gpu=False).run(inputs)
+        OnnxRuntimeEngine(NETWORK).run(inputs)
     assert words in str(caught.value)
     assert "imu.onnx" in str(caught.value)
 
@@ -56,7 +60,7 @@ def test_corrupt_or_absent_files_are_refused(content: bytes | None, tmp_path: Pa
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(SensorfuseError, match=r"broken\.onnx"):
-        OnnxRuntimeEngine(path, gpu=False)
+        OnnxRuntimeEngine(path)
 
 
 def test_truncated_file_is_refused(tmp_path: Path) -> None:
@@ -64,11 +68,46 @@ def test_truncated_file_is_refused(tmp_path: Path) -> None:
     content = NETWORK.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(SensorfuseError, match=r"half\.onnx"):
-        OnnxRuntimeEngine(path, gpu=False)
+        OnnxRuntimeEngine(path)
 
 
 def test_no_provider_is_asked_for_in_vain(capfd: pytest.CaptureFixture[str]) -> None:
-    engine = OnnxRuntimeEngine(NETWORK)
+    if gpu_answers():
+        pytest.skip("a GPU answers here")
+    for provider in ("cuda", "tensorrt"):
+        with pytest.raises(SensorfuseError, match=f"engine onnxruntime-{provider}: "):
+            OnnxRuntimeEngine(NETWORK, provider=provider)  # type: ignore[arg-type]
     captured = capfd.readouterr()
     assert "rror" not in captured.err + captured.out
-    assert engine.name.endswith("-cuda" if gpu_answers() else "-cpu")
+
+
+def test_what_a_run_gave_is_not_written_to_by_a_later_one() -> None:
+    """Features are kept while later samples are encoded; from buffers of the session's own and from bound ones."""
+    engine = OnnxRuntimeEngine(NETWORK)
+    bound = BoundBuffers(engine._session, engine.output_names, "cpu")
+    rng = np.random.default_rng(0)
+    windows = [{"window": rng.normal(size=(n, 14)).astype(np.float32)} for n in (1, 1, 3, 1)]
+    results = [[run(w)["features"] for w in windows] for run in (engine.run, bound.run)]
+    for k, window in enumerate(windows):
+        again = engine.run(window)["features"]
+        assert np.array_equal(results[0][k], again)
+        assert np.array_equal(results[1][k], again)
+
+
+def test_threads_are_pinned_and_change_nothing() -> None:
+    cores = sorted(os.sched_getaffinity(0))[:2] if hasattr(os, "sched_getaffinity") else []
+    if len(cores) < 2:
+        pytest.skip("needs two cores, on Linux")
+    before = set(os.listdir("/proc/self/task"))
+    engine = OnnxRuntimeEngine(NETWORK, threads=2, cores=cores)
+    workers = [int(t) for t in set(os.listdir("/proc/self/task")) - before]
+    assert [os.sched_getaffinity(t) for t in workers] == [{cores[1]}]
+    assert len(os.sched_getaffinity(threading.get_native_id())) >= 2, "the caller pins its own thread"
+    window = {"window": np.ones((2, 14), np.float32)}
+    assert np.allclose(engine.run(window)["features"], OnnxRuntimeEngine(NETWORK).run(window)["features"], atol=1e-6)
+
+
+def test_a_variant_is_named_by_what_it_is_made_of() -> None:
+    engine = OnnxRuntimeEngine(weights_folder() / "audio.onnx", precision="fp16", source=NETWORK)
+    assert engine.precision == "fp16"
+    assert engine.digest == OnnxRuntimeEngine(NETWORK).digest

@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from sensorfuse.errors import SensorfuseError  # noqa: E402
 from sensorfuse.fusion.export import fusion_examples  # noqa: E402
 from sensorfuse.fusion.grid import GRID  # noqa: E402
 from sensorfuse.fusion.model import FusionNetwork  # noqa: E402
@@ -20,8 +21,8 @@ WITH_LOSSES = {"auto_fusion", "channel_exchange", "coordinated", "gan_fusion", "
 def test_every_strategy_runs_and_learns_on_the_driving_task(name: str) -> None:
     torch.manual_seed(0)
     network = FusionNetwork(name)
-    inputs = list(fusion_examples(2).values())
-    heat, _, motion, sound, weights = network(*inputs)
+    inputs = list(fusion_examples(network, 2).values())[: len(MODALITIES) + 1]
+    heat, _, motion, sound, weights, *_ = network(*inputs)
     assert heat.shape == (2, 3, GRID.cells, GRID.cells)
     assert weights.shape == (2, len(MODALITIES))
     assert (weights[inputs[-1] == 0] == 0).all()
@@ -32,3 +33,10 @@ def test_every_strategy_runs_and_learns_on_the_driving_task(name: str) -> None:
     loss.backward()
     for part in (network.on_grid, network.on_scene):
         assert any(p.grad is not None and p.grad.any() for p in part.parameters())
+
+
+def test_what_has_no_network_is_said() -> None:
+    with pytest.raises(SensorfuseError, match="no fusion strategy is called 'hybird'"):
+        FusionNetwork("hybird")
+    with pytest.raises(SensorfuseError, match="'late' is not learned"):
+        FusionNetwork("late")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ class RecordingFuser:
     strategy, model, engine, precision = "test", "m1", "none", "float64"
 
     def __init__(self) -> None:
+        self.failures: deque[str] = deque()
         self.encoded: list[int] = []
         self.asked: list[dict[str, list[Any]]] = []
 
@@ -185,7 +187,7 @@ def test_memory_is_bounded(rig: Rig) -> None:
         runner.add(*sample("lidar", seq), now_ns=0)
     held = runner._held["lidar"]
     assert len(held) <= 256
-    span = next(reversed(held.values())).stamp_ns - next(iter(held.values())).stamp_ns
+    span = next(reversed(held.values())).recv_ns - next(iter(held.values())).recv_ns
     assert span <= KEEP_NS
     assert len(runner._pending) <= len(held)
 
@@ -203,6 +205,35 @@ def test_behind_it_sheds_what_is_not_encoded_and_says_so(rig: Rig) -> None:
     assert reasons == ["shed: fusion was behind"] * 4 + ["", ""], "once it has caught up it encodes again"
     assert [d[3] for f in frames for d in f.dispositions] == ["queue_full"] * 4 + ["fused"] * 2
     assert fuser.encoded == [4, 5]
+
+
+def test_far_behind_it_carries_tracks_on_and_fuses_nothing(rig: Rig) -> None:
+    runner, fuser = runner_of(rig)
+    fused: list[int] = []
+    plain = fuser.fuse
+    fuser.fuse = lambda t, evidence: (fused.append(t.tick_id), plain(t, evidence))[1]  # type: ignore[method-assign]
+    for seq in range(9):
+        runner.add(*sample("lidar", seq), now_ns=0)
+        runner.encode_next()
+        runner.push_tick(tick(seq, lidar=[seq]), 0)
+    frames = []
+    while (made := runner.poll(0)) is not None:
+        frames.append(made[0])
+    assert [f.tick_id for f in frames] == list(range(9)), "the cadence stays whole"
+    assert fused == [5, 6, 7, 8], "those with four or more behind them are not fused"
+    assert [f.uses[0].reason for f in frames] == ["shed: fusion was behind"] * 5 + [""] * 4
+    assert [d[3] for f in frames for d in f.dispositions] == ["queue_full"] * 5 + ["fused"] * 4
+
+
+def test_in_a_deterministic_replay_nothing_is_left_out_however_far_behind(rig: Rig) -> None:
+    runner, _ = runner_of(rig, patient=True)
+    for seq in range(9):
+        runner.add(*sample("lidar", seq), now_ns=0)
+        runner.push_tick(tick(seq, lidar=[seq]), 0)
+    frames = []
+    while (made := runner.poll(0)) is not None:
+        frames.append(made[0])
+    assert all(f.uses[0].used for f in frames)
 
 
 def test_only_the_newest_wait_for_the_encoder(rig: Rig) -> None:

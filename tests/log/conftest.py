@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sensorfuse.log import LogWriter
-from sensorfuse.messages import Detections, FusedFrame, Sample, SoundEvent, StreamUse, Truth
+from sensorfuse.messages import Detections, FusedFrame, Sample, SoundEvent, StreamHealth, StreamUse, Truth
 
 START_NS = 1_700_000_000_123_456_789
 
@@ -109,7 +109,7 @@ def make_frame(seed: int = 0) -> FusedFrame:
         sounds=[SoundEvent("siren", 0.1 + 0.2, 0.7)],
         uses=[
             StreamUse("cam", "camera", True, "", 12_345_678_901, 3, 4, 0.1),
-            StreamUse("top", "lidar", False, "lost", -5, 0, 0, 0.0),
+            StreamUse("top", "lidar", False, "invalid", -5, 0, 0, 0.0, 0.0, make_health()),
         ],
         strategy="late",
         model="",
@@ -119,7 +119,14 @@ def make_frame(seed: int = 0) -> FusedFrame:
         mode="no_lidar",
         timings_ns={"fuse": 123},
         dispositions=[("cam", 2**60, 4, "fused"), ("top", 0, 1, "late")],
+        expected_score=0.1 + 0.2,
+        expected_figure="NDS",
+        expected_ms=float("inf"),
     )
+
+
+def make_health() -> StreamHealth:
+    return StreamHealth("invalid", "frozen", 0.0, 100_000_003, 7, 40, 3, 2, 1)
 
 
 def make_truth(k: int) -> Truth:

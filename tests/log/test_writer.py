@@ -151,8 +151,13 @@ def test_mcap_ros2_decodes_every_message(tmp_path: Path, kit: dict) -> None:
             counts[channel.topic] += 1
             if channel.topic == "/diagnostics":
                 uses = kit["frame"]().uses
-                assert [s.hardware_id for s in message.status] == [u.stream for u in uses]
-                assert [s.message for s in message.status] == ["used" if u.used else u.reason for u in uses]
+                health, fusion = message.status[: len(uses)], message.status[len(uses) :]
+                assert [s.hardware_id for s in (*health, *fusion)] == 2 * [u.stream for u in uses]
+                assert [s.message for s in fusion] == ["used" if u.used else u.reason for u in uses]
+                assert [s.message for s in health] == ["ok", "invalid: frozen"]
+                assert [s.level if isinstance(s.level, int) else s.level[0] for s in health] == [0, 2]
+                told = {v.key: v.value for v in health[1].values}
+                assert (told["state"], told["refused"], told["period_ms"]) == ("invalid", "2", "100.000")
             if channel.topic == "/tf_static":
                 assert {t.child_frame_id for t in message.transforms} >= {"camera_optical_frame", "lidar_link"}
         assert reader.get_header().profile == "ros2"

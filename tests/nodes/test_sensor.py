@@ -68,13 +68,26 @@ class Device:
         return self.sim.sample("imu", self.asked.pop(0))
 
 
-def live(rig: Rig, text: str, folder: Path, monkeypatch: pytest.MonkeyPatch, cost_s: float = 0.001) -> Iterator[Sample]:
+def live(
+    rig: Rig,
+    text: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cost_s: float = 0.001,
+    faults: tuple[str, ...] = (),
+) -> Iterator[Sample]:
     """Samples of the IMU's process as it publishes them."""
     (folder / "live.yaml").write_text(text)
     clock = MadeUpClock()
     monkeypatch.setattr(sensor.time, "sleep", clock.sleep)
     process: Any = SimpleNamespace(
-        rig=rig, clock=clock, running=True, beat=lambda *_: None, control=SimpleNamespace(start={"epoch_ns": EPOCH_NS})
+        rig=rig,
+        clock=clock,
+        running=True,
+        beat=lambda *_: None,
+        shared_writer=lambda *_: None,
+        control=SimpleNamespace(start={"epoch_ns": EPOCH_NS}),
+        arguments=SimpleNamespace(fault=list(faults), fault_seed=0),
     )
     worker = _Sensor(process, SimpleNamespace(), "imu")  # type: ignore[arg-type]
     far_end = SimulatedRig(rig, str(folder / "live.yaml"), 0, EPOCH_NS)

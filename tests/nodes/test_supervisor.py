@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from sensorfuse.nodes.recorder import log_parts
-from sensorfuse.nodes.supervisor import Outage, Outcome, RunPlan, Supervisor
+from sensorfuse.nodes.supervisor import Outcome, RunPlan, Supervisor
 
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.inject.fault import parse_fault
 from sensorfuse.log import read_frames
 from sensorfuse.rig import Rig
 
@@ -51,7 +52,7 @@ def test_every_tick_is_published_and_every_sample_accounted_for(small_rig: Rig, 
 
 
 def test_lidar_killed_and_back(small_rig: Rig, tmp_path: Path) -> None:
-    plan = RunPlan(small_rig, "run", tmp_path, duration_s=8, outages=(Outage("lidar", 2.5, 1.5),))
+    plan = RunPlan(small_rig, "run", tmp_path, duration_s=8, faults=(parse_fault("lidar:kill@2.5+1.5"),))
     outcome = Supervisor(plan).run()
     frames = frames_of(tmp_path)
     assert [f.tick_id for f in frames] == list(range(outcome.ticks_expected))
@@ -63,7 +64,8 @@ def test_lidar_killed_and_back(small_rig: Rig, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("victim", ["align.0", "fusion.0", "recorder", "camera", "imu"])
 def test_killing_any_process_costs_at_most_one_tick(small_rig: Rig, tmp_path: Path, victim: str) -> None:
-    outcome = Supervisor(RunPlan(small_rig, "run", tmp_path, duration_s=6, outages=(Outage(victim, 2.5),))).run()
+    faults = (parse_fault(f"{victim}:kill@2.5"),)
+    outcome = Supervisor(RunPlan(small_rig, "run", tmp_path, duration_s=6, faults=faults)).run()
     heard = outcome.collector.frame_ids
     assert len(set(range(outcome.ticks_expected)) - heard) <= 1
     assert any(e.process == victim and e.what.startswith("back after") for e in outcome.events)
@@ -76,8 +78,8 @@ def test_killing_any_process_costs_at_most_one_tick(small_rig: Rig, tmp_path: Pa
 
 
 def test_killed_nursery_is_replaced_and_what_it_forked_lives_on(small_rig: Rig, tmp_path: Path) -> None:
-    outages = (Outage("nursery", 1.5), Outage("radar", 2.0))
-    outcome = Supervisor(RunPlan(small_rig, "run", tmp_path, duration_s=10, outages=outages)).run()
+    faults = (parse_fault("nursery:kill@1.5"), parse_fault("radar:kill@2"))
+    outcome = Supervisor(RunPlan(small_rig, "run", tmp_path, duration_s=10, faults=faults)).run()
     assert outcome.collector.frame_ids == set(range(outcome.ticks_expected))
     assert {e.process for e in outcome.events if e.what.startswith("back after")} == {"radar"}
     check_ledger(outcome, small_rig)

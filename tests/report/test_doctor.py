@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import socket
+from typing import get_args
 
 import pytest
 from rich.console import Console
 
+from sensorfuse.engine.engine import Backend
 from sensorfuse.fusion.strategies import ready_strategies
 from sensorfuse.report import doctor
 
@@ -18,7 +20,11 @@ def rows() -> dict[str, dict]:
 
 def test_findings_cover_engines_strategies_and_sockets() -> None:
     found = rows()
-    assert "CPUExecutionProvider" in found["engine onnxruntime"]["found"]
+    assert found["engine onnxruntime-cpu"]["found"].startswith("usable")
+    assert "onnxruntime-cpu" in found["engine auto"]["found"]
+    for backend in get_args(Backend):
+        row = found[f"engine {backend}"]
+        assert row["found"].startswith("usable") != bool(row["advice"]), "what is missing is told, and only then"
     assert all(name in found["strategies"]["found"] for name in ready_strategies())
     assert found["numpy"]["ok"]
 

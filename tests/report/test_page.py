@@ -224,3 +224,16 @@ def test_scores_have_words_and_groups_a_table() -> None:
     assert score(one) == score(None) == ""
     page = Page(score(two))
     assert "true objects position error, m car 3 0.750 bus 4 –" in page.text
+
+
+def test_an_engine_replaced_in_the_run_is_told_with_its_ticks(fake_run: FakeRun, tmp_path: Path) -> None:
+    names = ("onnxruntime-1-cuda", "onnxruntime-1-cpu")
+    frames = [replace(f, engine=names[f.tick_id >= 7]) for f in fake_run.frames]
+    summary = build_summary(fake_run.record, frames, None)
+    precision = frames[0].precision
+    assert summary["engines"] == {
+        f"onnxruntime-1-cuda {precision}": 7,
+        f"onnxruntime-1-cpu {precision}": len(frames) - 7,
+    }
+    words = Page(write_report(tmp_path, fake_run.record, summary, []).read_text(encoding="utf-8")).text
+    assert f"onnxruntime-1-cuda {precision}: 7 ticks" in words

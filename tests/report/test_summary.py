@@ -15,9 +15,10 @@ from rich.console import Console
 
 from sensorfuse.align.ego_scoring import score_ego_motion
 from sensorfuse.messages import LEDGER_REASONS, Truth
-from sensorfuse.report.states import longest_gap, percentiles, state_of
+from sensorfuse.report.states import percentiles, state_of
 from sensorfuse.report.summary import build_summary, print_summary
 from sensorfuse.rig import Rig
+from sensorfuse.tick_set import longest_gap
 from sensorfuse.track.scoring import score_sequence
 
 
@@ -74,7 +75,7 @@ def test_percentiles_are_numpys(values: list[float]) -> None:
 @given(st.sets(st.integers(0, 40)), st.integers(0, 40))
 def test_longest_gap_is_the_longest_run_of_unused_ticks(used: set[int], ticks: int) -> None:
     flags = "".join("#" if t in used else "." for t in range(ticks))
-    assert longest_gap(used, ticks) == max((len(run) for run in flags.split("#")), default=0)
+    assert longest_gap(used, (0, ticks)) == max((len(run) for run in flags.split("#")), default=0)
 
 
 def test_latency_per_stage(fake_run: FakeRun) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.messages import Sample
+from sensorfuse.picture_file import decode_picture
 
 MAX_WIDTH = 480
 
@@ -25,7 +26,7 @@ def grey_picture(sample: Sample) -> Grey | None:
         elif "image_mono" in arrays:
             grey = np.ascontiguousarray(arrays["image_mono"])
         elif "jpeg" in arrays:
-            grey = cv2.imdecode(np.ascontiguousarray(arrays["jpeg"]), cv2.IMREAD_GRAYSCALE)
+            grey = decode_picture(arrays["jpeg"], cv2.IMREAD_GRAYSCALE)
         else:
             return None
         if grey is None or grey.ndim != 2 or min(grey.shape) < 2:

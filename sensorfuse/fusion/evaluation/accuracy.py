@@ -21,13 +21,12 @@ from rich.console import Console
 from rich.table import Table
 
 from sensorfuse.fusion.decode import GROUP_OF_CLASS, GROUPS, on_grid
+from sensorfuse.fusion.evaluation.robustness_runs import Condition, Scene, make_runs
 from sensorfuse.fusion.fuser import Fuser, FusionResult
 from sensorfuse.fusion.learned import SPATIAL
 from sensorfuse.fusion.strategies import make_fuser
-from sensorfuse.fusion.training.dataset import Sampler, ideal_tick, visible_objects
-from sensorfuse.messages import CLASSES, MODALITIES, Detections, Sample, Tick, Truth
+from sensorfuse.messages import CLASSES, MODALITIES, Detections, Truth
 from sensorfuse.rig import Rig
-from sensorfuse.sim import SimulatedRig
 from sensorfuse.track.scoring import ERRORS, ScoringConfig, score_sequence
 
 HEARD_SCORE = 0.5
@@ -37,16 +36,6 @@ AHEAD_RAD = np.radians(80.0)
 """What every sensor sees of the surroundings: camera and radar look ahead only."""
 REPRESENTATIVES = ("car", "cyclist", "pedestrian")
 """The class that stands for each of `GROUPS` in the scores."""
-
-
-@dataclass
-class Scene:
-    """One tick to judge: what was measured, what is true, and which true objects count."""
-
-    tick: Tick
-    samples: dict[str, list[Sample]]
-    truth: Truth
-    visible: NDArray[np.bool_]
 
 
 @dataclass
@@ -116,19 +105,9 @@ def near_any(found: Detections, others: Detections, radius_m: float = 2.0) -> ND
 
 
 def runs(rig: Rig, scenario: str, seed: int, count: int, length: int = RUN_TICKS) -> Iterator[list[Scene]]:
-    """Runs of consecutive ticks of one world, at random times of a lap, which fall between the sensors' own."""
-    world = SimulatedRig(rig, scenario=scenario, seed=seed)
-    sampler = Sampler(world, rig)
-    rng = np.random.default_rng([seed, *scenario.encode()])
-    for n in range(count):
-        start_ns = world.epoch_ns + round((1.0 + (n + rng.random()) * world.duration_s / count) * 1e9)
-        run = []
-        for k in range(length):
-            t_ns = start_ns + (k + 1 - length) * rig.fusion.period_ns
-            samples, truth = sampler.samples(t_ns, rng), world.truth(t_ns)
-            tick = ideal_tick(rig, t_ns, samples, truth, n * length + k)
-            run.append(Scene(tick, samples, truth, visible_objects(world, t_ns)))
-        yield run
+    """Runs of consecutive ticks of one world, spread over its lap, at times between the sensors' own."""
+    for run in make_runs(rig, [(scenario, seed)], count, length):
+        yield Condition(run).scenes()
 
 
 def encode_run(fuser: Fuser, run: Sequence[Scene], times: dict[str, list[float]]) -> list[dict[str, list[Any]]]:

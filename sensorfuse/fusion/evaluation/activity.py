@@ -1,7 +1,5 @@
 """How well a strategy tells actions of people it was not trained on, by worn IMU and skeleton, and by each alone.
 
-    sensorfuse eval activity --data DIR --strategy hybrid --seeds 5 --json scores.json
-
 The usual cross-subject split of UTD-MHAD: subjects 1, 3, 5 and 7 teach, 2, 4, 6 and 8 judge. A run takes all its epochs
 and nothing is chosen by the test subjects; settings are chosen by `--cross-validate`, which leaves out one training
 subject at a time and never reads the others. One set of weights answers for both modalities and for each alone. Every
@@ -10,7 +8,6 @@ answer is an average over views of the window that differ in where it begins and
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -20,27 +17,71 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
+from sensorfuse.engine.onnxruntime import OnnxRuntimeEngine
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.fusion.training.activity import ACTIVITY_CONFIG, VIEWS, ActivitySettings, ActivityTask, predict
-from sensorfuse.fusion.training.activity_data import Windows, make_windows, read_recordings
-from sensorfuse.fusion.training.activity_model import ActivityModel
+from sensorfuse.fusion.training.activity import (
+    ACTIVITY_CONFIG,
+    SUBSETS,
+    VIEWS,
+    ActivitySettings,
+    ActivityTask,
+    predict,
+)
+from sensorfuse.fusion.training.activity_augmentation import read_plain
+from sensorfuse.fusion.training.activity_data import ACTIONS, TEST_SUBJECTS, TRAINING_SUBJECTS, Windows
+from sensorfuse.fusion.training.activity_model import STEPS, ActivityModel
 from sensorfuse.fusion.training.loop import TrainConfig, train
 
-TRAINING_SUBJECTS = (1, 3, 5, 7)
-TEST_SUBJECTS = (2, 4, 6, 8)
 CONDITIONS = ("both", "inertial", "skeleton")
 
 
 def accuracies(model: ActivityModel, windows: Windows) -> dict[str, dict[str, float]]:
     """Per strategy and condition, the share of windows whose likeliest action is the true one."""
-    truth = torch.from_numpy(windows.action)
-    out = {}
-    for strategy, answers in predict(model, windows).items():
-        right = (answers.argmax(dim=2) == truth).float().mean(dim=1)
-        out[strategy] = dict(zip(CONDITIONS, right.tolist(), strict=True))
-    return out
+    return {strategy: _shares(answers.numpy(), windows) for strategy, answers in predict(model, windows).items()}
+
+
+def _shares(answers: NDArray[np.float32], windows: Windows) -> dict[str, float]:
+    right = (answers.argmax(axis=2) == windows.action).mean(axis=1)
+    return dict(zip(CONDITIONS, right.tolist(), strict=True))
+
+
+def judge_published(folder: Path, strategies: Sequence[str], windows: Windows) -> dict[str, Any]:
+    """Accuracies of trained networks (`sensorfuse train --task activity`) by windows of the subjects that judge, as
+    `evaluate` gives them: one run each.
+
+    Raises:
+        SensorfuseError: a network or its record is missing, or of another task.
+    """
+    others = windows.of_subjects(TEST_SUBJECTS)
+    every = np.arange(len(others))
+    out: dict[str, Any] = {}
+    for strategy in strategies:
+        card = _read_card(folder / f"{strategy}.json")
+        engine = OnnxRuntimeEngine(folder / f"{strategy}.onnx")
+        sums = np.zeros((len(CONDITIONS), len(others), ACTIONS), np.float32)
+        for cut in VIEWS:
+            inertial, skeleton = read_plain(others, every, STEPS, cut)
+            for n, present in enumerate(SUBSETS.numpy()):
+                given = {"inertial": inertial, "skeleton": skeleton, "present": np.tile(present, (len(others), 1))}
+                sums[n] += engine.run(given)["probabilities"]
+        told = {name: card.get(name) for name in ("taught", "parameters", "training_s")}
+        out[strategy] = summary([{"seed": card["config"]["seed"], "accuracy": _shares(sums, others), **told}])
+    return {"judged": TEST_SUBJECTS, "views": VIEWS, "strategies": out}
+
+
+def _read_card(file: Path) -> dict[str, Any]:
+    try:
+        card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SensorfuseError(
+            f"{file}: no record of a trained network; `sensorfuse train --task activity --strategy {file.stem} "
+            f"--out {file.parent}` makes one"
+        ) from None
+    if card.get("task") != "activity":
+        raise SensorfuseError(f"{file}: is of another task; expected activity")
+    return card
 
 
 def run(
@@ -142,25 +183,3 @@ def evaluate(
             told = ", ".join(f"{c} {100 * a:.1f} %" for c, a in one["accuracy"].items())
             print(f"\n{strategy} {done}/{total}: {told}; {left / 60:.1f} min left", file=sys.stderr)
     return result
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command; see the module's text."""
-    parser = argparse.ArgumentParser(prog="sensorfuse eval activity", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with Inertial/ and Skeleton/")
-    parser.add_argument("--strategy", action="append", help="may be repeated; default: hybrid")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=ACTIVITY_CONFIG.epochs)
-    parser.add_argument("--cross-validate", action="store_true", help="inside the training subjects only")
-    parser.add_argument("--json", type=Path, help="write the scores here, after every run")
-    given = parser.parse_args(arguments)
-    try:
-        windows = make_windows(read_recordings(given.data))
-        config = ACTIVITY_CONFIG.model_copy(update={"epochs": given.epochs})
-        scores = evaluate(
-            windows, given.strategy or ["hybrid"], given.seeds, config, None, given.cross_validate, given.json
-        )
-    except SensorfuseError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
-    print(table(scores["strategies"]))

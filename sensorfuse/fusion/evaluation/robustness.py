@@ -1,7 +1,5 @@
 """How well fusion strategies hold when sensors get worse, get out of step, or go missing.
 
-    sensorfuse eval robustness --strategy late --strategy hybrid --json scores.json --out plots
-
 Every strategy gets the same runs of the same unseen worlds with the same random numbers: clean; with each corruption of
 `corruptions` at each level; with each of the 2^M - 1 sets of modalities; and with a gap of a second in camera, LiDAR,
 radar and all three. Late fusion and the best single sensor are always beside. Scores are NDS and mean average precision
@@ -14,27 +12,22 @@ given within 80 degrees ahead too (`nds_ahead`, `map_ahead`), where all of them 
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.fusion.evaluation.corruptions import CORRUPTIONS, Corruption, corruption_names, find_corruption
+from sensorfuse.fusion.evaluation.corruptions import CORRUPTIONS, Corruption, find_corruption
 from sensorfuse.fusion.evaluation.robustness_gaps import judge_gaps
 from sensorfuse.fusion.evaluation.robustness_play import Contestant, Player, Record
-from sensorfuse.fusion.evaluation.robustness_plots import write_plots
 from sensorfuse.fusion.evaluation.robustness_runs import Condition, Run, World, make_runs, modality_subsets
 from sensorfuse.fusion.evaluation.robustness_summary import SINGLE, summarise
-from sensorfuse.fusion.evaluation.robustness_table import print_tables
 from sensorfuse.fusion.fuser import Fuser
-from sensorfuse.fusion.strategies import make_fuser, ready_strategies
+from sensorfuse.fusion.strategies import make_fuser
 from sensorfuse.messages import Modality
-from sensorfuse.rig import Rig, shipped_rig
+from sensorfuse.rig import Rig
 
 BASE = "late"
 TICK_BUDGET = 216
@@ -163,22 +156,6 @@ def _keep(record: Record, outcomes: Sequence[Any], protocol: Protocol) -> None:
         record.add(outcome)
 
 
-class _Bar:
-    """Says on stderr what is being done and how long the rest of it will take, whenever that moves by a percent."""
-
-    def __init__(self) -> None:
-        self._what, self._since, self._percent = "", 0.0, -1
-
-    def __call__(self, what: str, share: float) -> None:
-        if what != self._what:
-            self._what, self._since, self._percent = what, time.monotonic(), -1
-        if int(100 * share) != self._percent:
-            self._percent = int(100 * share)
-            left_min = (time.monotonic() - self._since) * (1 / share - 1) / 60
-            end = "\n" if share >= 1 else ""
-            print(f"\r{what}: {self._percent} %, {left_min:.1f} min left   ", end=end, file=sys.stderr, flush=True)
-
-
 def default_extent(strategies: int, ticks: int) -> tuple[int, int]:
     """Worlds, and runs in each, that keep the whole within about a quarter of an hour on one core; never fewer than
     three worlds.
@@ -188,50 +165,41 @@ def default_extent(strategies: int, ticks: int) -> tuple[int, int]:
     return worlds, max(1, runs // worlds)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command; see the module's text."""
-    parser = argparse.ArgumentParser(prog="sensorfuse eval robustness", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--strategy", action="append", help="may be repeated; `all` (default): those that are ready")
-    parser.add_argument("--corruption", action="append", help=f"may be repeated; of {', '.join(corruption_names())}")
-    parser.add_argument("--rig", default="synthetic")
-    parser.add_argument("--scenario", action="append", help="may be repeated; default: the rig's own")
-    parser.add_argument("--seed", type=int, default=5000, help="of the first world; from 5000 on they are unseen")
-    parser.add_argument("--worlds", type=int, help="per scenario; default: as many as end in a quarter of an hour")
-    parser.add_argument("--runs", type=int, help="per world; default: likewise")
-    parser.add_argument("--ticks", type=int, default=4, help="per run that are scored")
-    parser.add_argument("--levels", type=int, default=4, help="from 0 to 1, both included; 11 for fine curves")
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="one tick, every third corruption, only the worst level: does it work at all",
-    )
-    parser.add_argument("--json", type=Path, help="write everything here")
-    parser.add_argument("--out", type=Path, help="folder for plots (PNG)")
-    given = parser.parse_args(arguments)
-    try:
-        rig = shipped_rig(given.rig)
-        wanted = given.strategy or ["all"]
-        strategies = ready_strategies() if "all" in wanted else wanted
-        scenarios = given.scenario or [rig.sim.scenario if rig.sim else "town"]
-        count, runs = default_extent(len({BASE, *strategies}), given.ticks)
-        count = 1 if given.quick else count if given.worlds is None else given.worlds
+class RobustnessConfig(BaseModel):
+    """What a user may choose; None and empty: `protocol` does.
+
+    `worlds`: per scenario, seeds counted from `seed` (from 5000 on they are unseen). `runs`: per world, of `ticks` that
+    count. `levels`: how many, from 0 to 1. `quick`: one tick, every third corruption, only the worst level.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    corruptions: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    seed: int = 5000
+    worlds: int | None = None
+    runs: int | None = None
+    ticks: int = 4
+    levels: int = 4
+    quick: bool = False
+
+    def protocol(self, rig: Rig, strategies: Sequence[str]) -> Protocol:
+        """The protocol for some strategies on a rig.
+
+        Raises:
+            SensorfuseError: a corruption is unknown, or a number cannot be.
+        """
+        count, runs = default_extent(len({BASE, *strategies}), self.ticks)
+        count = 1 if self.quick else count if self.worlds is None else self.worlds
+        scenarios = self.scenarios or (rig.sim.scenario if rig.sim else "town",)
         protocol = Protocol(
-            tuple((s, given.seed + k) for k in range(count) for s in scenarios),
-            runs=runs if given.runs is None else given.runs,
-            ticks=given.ticks,
-            levels=tuple(k / max(given.levels - 1, 1) for k in range(given.levels)),
-            corruptions=tuple(find_corruption(c) for c in given.corruption) if given.corruption else CORRUPTIONS,
+            tuple((s, self.seed + k) for k in range(count) for s in scenarios),
+            runs=runs if self.runs is None else self.runs,
+            ticks=self.ticks,
+            levels=tuple(k / max(self.levels - 1, 1) for k in range(self.levels)),
+            corruptions=tuple(find_corruption(c) for c in self.corruptions) or CORRUPTIONS,
         )
-        if given.quick:
-            some = protocol.corruptions if given.corruption else CORRUPTIONS[::QUICK_STEP]
-            protocol = replace(protocol, runs=1, ticks=1, levels=(0.0, 1.0), corruptions=some)
-        report = assess(rig, strategies, protocol, _Bar())
-    except SensorfuseError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
-    print_tables(report)
-    if given.json:
-        given.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    if given.out:
-        for path in write_plots(report, given.out):
-            print(path)
+        if not self.quick:
+            return protocol
+        some = protocol.corruptions if self.corruptions else CORRUPTIONS[::QUICK_STEP]
+        return replace(protocol, runs=1, ticks=1, levels=(0.0, 1.0), corruptions=some)

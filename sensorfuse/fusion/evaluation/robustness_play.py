@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from sensorfuse.fusion.evaluation.accuracy import AHEAD_RAD, Scene, Tally
-from sensorfuse.fusion.evaluation.robustness_runs import Condition, measured_tick
+from sensorfuse.fusion.evaluation.accuracy import AHEAD_RAD, Tally
+from sensorfuse.fusion.evaluation.robustness_runs import Condition, Scene
 from sensorfuse.fusion.fuser import Fuser, FusionResult
 from sensorfuse.messages import Modality
 from sensorfuse.track.scoring import ERRORS, ScoringConfig, score_sequence
@@ -120,19 +120,11 @@ class Player:
 
     def play(self, condition: Condition, evidence: Mapping[str, Evidence], contestant: Contestant) -> list[Outcome]:
         """One outcome per tick of the run."""
-        run = condition.run
         contestant.fuser.forget()
         outcomes = []
-        for n, t_ns in enumerate(run.times_ns):
-            taken = {
-                stream: [condition.sample(stream, m) for m in messages]
-                for stream, messages in condition.messages(t_ns).items()
-                if run.rig.sensors[stream].modality in contestant.present
-            }
-            held = {s: e for s, e in evidence[self.kind[contestant.strategy]][n].items() if s in taken}
-            tick = measured_tick(run.rig, t_ns, taken, run.truths[n], n)
+        for n, scene in enumerate(condition.scenes(contestant.present)):
+            held = {s: e for s, e in evidence[self.kind[contestant.strategy]][n].items() if s in scene.samples}
             before = time.perf_counter()
-            result = contestant.fuser.fuse(tick, held)
-            spent_ms = 1e3 * (time.perf_counter() - before)
-            outcomes.append(Outcome(result, Scene(tick, taken, run.truths[n], run.visible[n]), spent_ms))
+            result = contestant.fuser.fuse(scene.tick, held)
+            outcomes.append(Outcome(result, scene, 1e3 * (time.perf_counter() - before)))
         return outcomes

@@ -1,4 +1,5 @@
-"""Short runs of simulated worlds, clean or corrupted: which samples a tick holds, and what they hold.
+"""Short runs of simulated worlds, clean or corrupted: which samples a tick holds, and what they hold. Every evaluation
+on simulated worlds plays these.
 
 A tick takes of each stream what the aligner would: the nearest message that has come, or the last two of a window, if
 it is not too old for the rig. The tick's velocity is true, its turn rates are what the IMU's samples say, so that a bad
@@ -26,6 +27,16 @@ World = tuple[str, int]
 
 BEFORE_NS, AFTER_NS = 1_300_000_000, 150_000_000  # messages about a run's ticks that may be asked for
 START_S = 2.0  # of a world, before the first run
+
+
+@dataclass
+class Scene:
+    """One tick to judge: what was measured, what is true, and which true objects count."""
+
+    tick: Tick
+    samples: dict[str, list[Sample]]
+    truth: Truth
+    visible: NDArray[np.bool_]
 
 
 @dataclass
@@ -132,6 +143,19 @@ class Condition:
             if taken:
                 found[stream] = taken
         return found
+
+    def scenes(self, present: Sequence[Modality] = MODALITIES) -> list[Scene]:
+        """The run's ticks, as a robot has them that has only the sensors of some modalities."""
+        out = []
+        for n, t_ns in enumerate(self.run.times_ns):
+            taken = {
+                stream: [self.sample(stream, m) for m in messages]
+                for stream, messages in self.messages(t_ns).items()
+                if self.run.rig.sensors[stream].modality in present
+            }
+            tick = measured_tick(self.run.rig, t_ns, taken, self.run.truths[n], n)
+            out.append(Scene(tick, taken, self.run.truths[n], self.run.visible[n]))
+        return out
 
     def sample(self, stream: str, message: Message) -> Sample:
         """What the message holds under this condition."""

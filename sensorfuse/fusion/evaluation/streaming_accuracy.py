@@ -1,7 +1,5 @@
 """How good the picture was that a consumer had when things happened.
 
-    sensorfuse eval streaming-accuracy out/run/fused.mcap --truth drive.mcap --latency-ms 80
-
 A frame describes the world at its reference time and comes later. So at the time of every true picture the newest
 frame published by then is judged, as streaming accuracy has it (Li, Wang, Ramanan, "Towards Streaming Perception",
 ECCV 2020): as it is, and moved on to that time, every object with its own velocity and all of them by the robot's
@@ -11,9 +9,6 @@ no time.
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -114,35 +109,26 @@ def _at_once(frames: Sequence[PublishedFrame], truths: Sequence[Truth]) -> list[
     return pairs
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command; see the module's text."""
-    parser = argparse.ArgumentParser(
-        prog="sensorfuse eval streaming-accuracy", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("log", type=Path, help="log with fused frames")
-    parser.add_argument("--truth", type=Path, help="log with the truth; default: the same")
-    parser.add_argument(
-        "--latency-ms", type=float, action="append", help="from reference time to published; may be repeated"
-    )
-    parser.add_argument("--json", type=Path, help="write the scores here")
-    given = parser.parse_args(arguments)
-    try:
-        frames = list(read_frames(given.log))
-        with open_log(given.truth or given.log) as reader:
-            truths = [t for t in reader.truth() if len(t.objects)]
-        if not frames or not truths:
-            lacking = f"{given.log}: no fused frames in it" if not frames else f"{given.truth or given.log}: no truth"
-            raise SensorfuseError(f"{lacking}; a run writes fused frames to fused.mcap, and truth lies in the log")
-        scores = {
-            f"{latency:g}": streaming_score(publish(frames, round(latency * 1e6)), truths)
-            for latency in given.latency_ms or [100.0]
-        }
-    except SensorfuseError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
-    print("latency ms      as it is         moved on       had it taken no time   (mAP, NDS)")
+def score_log(log: Path, truth: Path | None, latencies_ms: Sequence[float]) -> dict[str, Any]:
+    """A `streaming_score` of a fused log for each time from reference to publication in ms, by that time as text.
+    `truth` is the log with the truth, if that is another.
+
+    Raises:
+        SensorfuseError: a log can't be read, or has no frames or no truth.
+    """
+    frames = list(read_frames(log))
+    with open_log(truth or log) as reader:
+        truths = [t for t in reader.truth() if len(t.objects)]
+    if not frames or not truths:
+        lacking = f"{log}: no fused frames in it" if not frames else f"{truth or log}: no truth"
+        raise SensorfuseError(f"{lacking}; a run writes fused frames to fused.mcap, and truth lies in the log")
+    return {f"{ms:g}": streaming_score(publish(frames, round(ms * 1e6)), truths) for ms in latencies_ms}
+
+
+def table(scores: dict[str, Any]) -> str:
+    """Mean average precision and detection score: a row per latency."""
+    rows = ["latency ms      as it is         moved on       had it taken no time   (mAP, NDS)"]
     for latency, score in scores.items():
-        cells = (f"{score[k]['mean_ap']:.3f} {score[k]['nds']:.3f}" for k in ("as_is", "moved", "at_once"))
-        print(latency.rjust(10), *(c.rjust(16) for c in cells))
-    if given.json:
-        given.json.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+        cells = (f"{score[k]['mean_ap']:.3f} {score[k]['nds']:.3f}".rjust(16) for k in ("as_is", "moved", "at_once"))
+        rows.append(" ".join([latency.rjust(10), *cells]))
+    return "\n".join(rows)

@@ -50,6 +50,7 @@ class Witness:
         self.fuser = fuser
         self.strategy, self.model = fuser.strategy, fuser.model
         self.engine, self.precision, self.encoders = fuser.engine, fuser.precision, fuser.encoders
+        self.failures = fuser.failures
         self.last: tuple[Tick, dict[str, list[Any]], FusionResult] | None = None
 
     def encode(self, sample: Sample) -> Any:

@@ -9,7 +9,6 @@ import numpy as np
 from sensorfuse.fusion.explain.explanation import Explanation, explain
 from sensorfuse.fusion.explain.page import write_explanation
 from sensorfuse.fusion.explain.tapped import TappedFusion
-from sensorfuse.fusion.model_files import weights_folder
 from sensorfuse.rig import load_rig
 
 
@@ -30,7 +29,7 @@ def explain_to(log: Path, rig: str, strategy: str | None, at_s: float, out: Path
 
 
 def _add_relevance(explanation: Explanation, fuser: TappedFusion) -> None:
-    weights = weights_folder() / f"{fuser.strategy}.safetensors"
+    weights = fuser.weights / f"{fuser.strategy}.safetensors"
     if not weights.exists() or not explanation.shown:
         return
     try:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sensorfuse.engine.onnxruntime import OnnxRuntimeEngine
+from sensorfuse.engine.engine import Engine, Precision
 from sensorfuse.fusion.learned import LearnedFusion
 from sensorfuse.messages import MODALITIES, Modality
 from sensorfuse.rig import Rig
@@ -23,9 +23,17 @@ Arrays = dict[str, NDArray[Any]]
 class Tap:
     """Runs a network and keeps what it was last given."""
 
-    def __init__(self, engine: OnnxRuntimeEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.inputs: Arrays = {}
+
+    @property
+    def name(self) -> str:
+        return self.engine.name
+
+    @property
+    def precision(self) -> Precision:
+        return self.engine.precision
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         self.inputs = {name: array.copy() for name, array in inputs.items()}

@@ -1,11 +1,12 @@
 """An absent modality's features filled in at run time, from those that are present. numpy and ONNX Runtime; no torch.
 
 Whether this helps a fusion network that was trained with modality dropout, and so needs no filling in, is a question of
-measurement: `evaluate.py`.
+measurement: `sensorfuse eval accuracy --impute`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from sensorfuse.engine.onnxruntime import OnnxRuntimeEngine
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.fusion.model_files import weights_folder
+from sensorfuse.fusion.model_files import ENCODERS_FILE, file_digest, weights_folder
 from sensorfuse.messages import MODALITIES, Modality
 
 Array = NDArray[np.float32]
@@ -50,18 +51,22 @@ class Imputer:
         weights: folder with the networks, default the shipped ones.
 
     Raises:
-        SensorfuseError: no such method, or its network is missing or unreadable.
+        SensorfuseError: no such method, or its network is missing, unreadable, or of other encoders than those that lie
+            beside it.
     """
 
     def __init__(self, method: str, weights: Path | None = None, threads: int = 1) -> None:
         if method not in METHODS:
             raise SensorfuseError(f"fusion.impute: {method!r} is no way to impute; choose none, {', '.join(METHODS)}")
-        path = (weights or weights_folder()) / file_name(method)
-        if not path.exists():
-            raise SensorfuseError(
-                f"fusion.impute: no network at {path}; train it with "
-                f"`python -m sensorfuse.fusion.imputation.train --method {method}`, or set `impute: none`"
-            )
+        folder = weights or weights_folder()
+        path = folder / file_name(method)
+        again = f"train it with `sensorfuse train --task imputation --strategy {method}`, or set `impute: none`"
+        try:
+            encoders = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["encoders"]
+        except (OSError, ValueError, KeyError):
+            raise SensorfuseError(f"fusion.impute: no network at {path}, or no record beside it; {again}") from None
+        if encoders != file_digest(folder / ENCODERS_FILE):
+            raise SensorfuseError(f"fusion.impute: {path} was trained on other encoders than those beside it; {again}")
         self.method = method
         self._engine = OnnxRuntimeEngine(path, threads)
         self._engine.warm_up()

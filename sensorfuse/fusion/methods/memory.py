@@ -16,7 +16,8 @@ in one call, with one memory for all of them.
 
 Departures. Attention weights are scaled by K, for a softmax over K numbers leaves 1 / K of each. On a grid there is one
 memory per patch, its modalities' patches made small first, so that the state stays small; full resolution goes past
-the memory, fused = ... + sum_m p_m V_m x_m / sum_m p_m.
+the memory, fused = ... + sum_m p_m V_m x_m / sum_m p_m. Remembered numbers stay within -8 to 8: c grows by less than 1
+in a step, so a window of a few steps never gets there, but a stream goes on for hours.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from sensorfuse.fusion.methods.layout import TokenLayout
 from sensorfuse.fusion.methods.presence import MissingTokens
 from sensorfuse.fusion.methods.shares import norm_shares
 
+LIMIT = 8.0
+"""Greatest size of a remembered number, however long a stream is."""
+
 
 def two_layers(size: int, hidden: int, out: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, out))
@@ -36,9 +40,11 @@ def two_layers(size: int, hidden: int, out: int) -> nn.Sequential:
 class MemoryFusion(nn.Module):
     """Tokens of M modalities (B, N or 1, C), presence (B, M) and state -> fused (B, N, D), weights (B, M) and state.
 
-    State: h and c (B, P, M K) and u (B, P, U) for P memories: one per place or patch, 1 with `scan`. `cell` is K,
-    `memory` U. The weights are shares of the sizes of O_1 h_m.
+    State (`state_names`): h and c (B, P, M K) and u (B, P, U) for P memories: one per place or patch, 1 with `scan`.
+    `cell` is K, `memory` U. The weights are shares of the sizes of O_1 h_m.
     """
+
+    state_names = ("h", "c", "u")
 
     def __init__(
         self,
@@ -71,8 +77,8 @@ class MemoryFusion(nn.Module):
     def initial_state(self, batch: int) -> tuple[Tensor, Tensor, Tensor]:
         """Nothing remembered: zeros."""
         places = 1 if self.scan else self.layout.patches
-        cells = torch.zeros(batch, places, self.layout.modalities * self.cell)
-        return cells, torch.zeros_like(cells), torch.zeros(batch, places, self.memory)
+        cells = self.out.weight.new_zeros(batch, places, self.layout.modalities * self.cell)
+        return cells, torch.zeros_like(cells), self.out.weight.new_zeros(batch, places, self.memory)
 
     def forward(self, *tokens_present_and_state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Positional: the tokens in the fixed modality order, `present`, then h, c and u."""
@@ -111,7 +117,7 @@ class MemoryFusion(nn.Module):
             self.gates, inputs, h.split(self.cell, dim=-1), c.split(self.cell, dim=-1), strict=True
         ):
             enter, keep, show, new = gates(torch.cat([x, own], dim=-1)).chunk(4, dim=-1)
-            cs.append(torch.sigmoid(keep) * kept + torch.sigmoid(enter) * torch.tanh(new))
+            cs.append((torch.sigmoid(keep) * kept + torch.sigmoid(enter) * torch.tanh(new)).clamp(-LIMIT, LIMIT))
             hs.append(torch.sigmoid(show) * torch.tanh(cs[-1]))
         after = torch.cat(cs, dim=-1)
         return torch.cat(hs, dim=-1), after, self.remember(c, after, u)
@@ -121,6 +127,6 @@ class MemoryFusion(nn.Module):
         window = torch.cat([before, after], dim=-1)
         attended = window * window.shape[-1] * torch.softmax(self.attend(window), dim=-1)
         both = torch.cat([attended, u], dim=-1)
-        return torch.sigmoid(self.retain(both)) * u + torch.sigmoid(self.update(both)) * torch.tanh(
-            self.propose(attended)
-        )
+        proposed = torch.tanh(self.propose(attended))
+        after = torch.sigmoid(self.retain(both)) * u + torch.sigmoid(self.update(both)) * proposed
+        return after.clamp(-LIMIT, LIMIT)

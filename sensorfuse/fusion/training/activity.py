@@ -62,6 +62,7 @@ class ActivityTask:
 
     name = "activity"
     modalities: tuple[str, ...] = ACTIVITY_MODALITIES
+    run_length = 1
 
     def __init__(
         self, training: Windows, held_out: Windows | None = None, settings: ActivitySettings | None = None
@@ -84,7 +85,7 @@ class ActivityTask:
         action = self.training.action[index]
         return ActivityBatch(*map(torch.from_numpy, (inertial, skeleton, keep, action)))
 
-    def step(self, model: nn.Module, batch: ActivityBatch, strategy: str) -> Step:
+    def step(self, model: nn.Module, batch: ActivityBatch, strategy: str, state: tuple[Tensor, ...] = ()) -> Step:
         assert isinstance(model, ActivityModel)
         network, tokens = model.network(strategy), model.tokens(batch.inertial, batch.skeleton)
         result = self._subsets(network, tokens, batch)

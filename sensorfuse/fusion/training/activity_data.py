@@ -21,6 +21,9 @@ from scipy.spatial.transform import Rotation
 from sensorfuse.errors import SensorfuseError
 
 ACTIONS = 27
+TRAINING_SUBJECTS = (1, 3, 5, 7)
+TEST_SUBJECTS = (2, 4, 6, 8)
+"""The usual cross-subject split."""
 JOINTS = 20
 HEAD, HIP = 0, 3
 """Joints that place and size a skeleton."""

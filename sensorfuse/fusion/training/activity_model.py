@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sensorfuse.fusion.methods.layout import TokenLayout
 from sensorfuse.fusion.methods.maps import to_tokens
-from sensorfuse.fusion.strategies import find_strategy, load_class
+from sensorfuse.fusion.strategies import find_learned, load_class
 from sensorfuse.fusion.training.activity_data import ACTIONS, JOINTS, LEVEL_VECTORS, SENSOR_VECTORS
 
 ACTIVITY_MODALITIES = ("inertial", "skeleton")
@@ -111,12 +111,12 @@ class ActivityNetwork(nn.Module):
     """One strategy on tokens in time, and a head.
 
     Raises:
-        SensorfuseError: no strategy has that name.
+        SensorfuseError: no strategy has that name, or it is not learned.
     """
 
     def __init__(self, strategy: str, dropout: float = 0.4) -> None:
         super().__init__()
-        self.method: nn.Module = load_class(find_strategy(strategy).method)(ON_TIME, FEATURES, FEATURES)
+        self.method: nn.Module = load_class(find_learned(strategy).method)(ON_TIME, FEATURES, FEATURES)
         self.head = ActionHead(FEATURES, dropout)
 
     def forward(self, inertial: Tensor, skeleton: Tensor, present: Tensor) -> Tensor:

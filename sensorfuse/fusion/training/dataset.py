@@ -1,8 +1,8 @@
 """Training data from the synthetic rig: small arrays per tick, one shard per simulated world.
 
-Worlds are (scenario, seed) pairs; the last ones are held out whole. Ticks lie at random times of a lap; now and then a
-sensor's sample is one or two periods old, as it is when the newest one was lost. Samples go through the same
-preprocessing as at run time.
+Worlds are (scenario, seed) pairs; the last ones are held out whole. Ticks lie at random times of a lap, one by one or,
+for strategies that remember, in runs of consecutive ones at the rig's cadence. Now and then a sensor's sample is one or
+two periods old, as it is when the newest one was lost. Samples go through the same preprocessing as at run time.
 """
 
 from __future__ import annotations
@@ -164,17 +164,22 @@ class Shard:
         np.savez(path, lift=self.lift, **arrays)  # type: ignore[arg-type]
 
 
-def make_shard(rig: Rig, ticks: int, scenario: str, seed: int, path: Path) -> None:
-    """Simulate one world and write `ticks` of it. The shard depends on nothing but the arguments."""
+def make_shard(rig: Rig, ticks: int, run_ticks: int, scenario: str, seed: int, path: Path) -> None:
+    """Simulate one world and write `ticks` of it, in runs of `run_ticks`. The shard depends on nothing but the
+    arguments.
+    """
     world = SimulatedRig(rig, scenario=scenario, seed=seed)
     sampler = Sampler(world, rig)
     rng = np.random.default_rng([seed, *scenario.encode()])
     shard = Shard(rig)
-    for n in range(ticks):
-        t_ns = world.epoch_ns + round((1.0 + (n + rng.random()) * world.duration_s / ticks) * 1e9)
-        samples = sampler.samples(t_ns, rng, STALE_CHANCE)
-        noise = rng.standard_normal(6) * TWIST_NOISE
-        shard.add(samples, sampler.sweep_before(samples), t_ns, world.truth(t_ns), visible_objects(world, t_ns), noise)
+    runs = ticks // run_ticks
+    for n in range(runs):
+        start_ns = world.epoch_ns + round((1.0 + (n + rng.random()) * world.duration_s / runs) * 1e9)
+        for t_ns in (start_ns + k * rig.fusion.period_ns for k in range(run_ticks)):
+            samples = sampler.samples(t_ns, rng, STALE_CHANCE)
+            noise = rng.standard_normal(6) * TWIST_NOISE
+            before, truth = sampler.sweep_before(samples), world.truth(t_ns)
+            shard.add(samples, before, t_ns, truth, visible_objects(world, t_ns), noise)
     shard.write(path)
 
 
@@ -199,7 +204,7 @@ def read_index(folder: Path) -> dict[str, Any]:
 @dataclass(frozen=True)
 class DataConfig:
     """Which worlds examples are taken from: `worlds` per scenario, seeds counted from `seed`; the last `held_out` of
-    them are not trained on.
+    them are not trained on. `ticks` of each, in runs of `run_ticks` consecutive ones.
     """
 
     rig: str = "synthetic"
@@ -208,21 +213,25 @@ class DataConfig:
     held_out: int = 2
     ticks: int = 40
     seed: int = 1000
+    run_ticks: int = 1
 
 
 def make_data(config: DataConfig, folder: Path, jobs: int = 1) -> Iterator[tuple[int, int]]:
     """Simulate the worlds that `folder` lacks, `jobs` at a time; yields how many there are and how many there will be.
 
     Raises:
-        SensorfuseError: nothing would be left to train on, or a scenario is unknown.
+        SensorfuseError: nothing would be left to train on, a scenario is unknown, or ticks do not make whole runs.
     """
     if not 0 < config.held_out < config.worlds:
         raise SensorfuseError(
             f"{config.held_out} held-out worlds of {config.worlds} per scenario: expected at least one of each kind"
         )
+    if config.run_ticks < 1 or config.ticks % config.run_ticks:
+        raise SensorfuseError(f"{config.ticks} ticks per world do not make whole runs of {config.run_ticks}")
     worlds = [(s, config.seed + k) for k in range(config.worlds) for s in config.scenarios]
     first_held_out = config.seed + config.worlds - config.held_out
-    shards = make_worlds(partial(make_shard, shipped_rig(config.rig), config.ticks), worlds, folder, SUFFIX, jobs)
+    make = partial(make_shard, shipped_rig(config.rig), config.ticks, config.run_ticks)
+    shards = make_worlds(make, worlds, folder, SUFFIX, jobs)
     for n, _ in enumerate(shards, 1):
         yield n, len(worlds)
     index: dict[str, Any] = {

@@ -21,13 +21,13 @@ from sensorfuse.fusion.decode import GROUPS
 from sensorfuse.fusion.encoders import ENCODERS, FEATURES, SweepPair
 from sensorfuse.fusion.grid import GRID, BevGrid
 from sensorfuse.fusion.heads import PRIOR
-from sensorfuse.fusion.model import SPATIAL, FusionNetwork
+from sensorfuse.fusion.model import OUTPUTS, SPATIAL, FusionNetwork
 from sensorfuse.fusion.training.augmentation import disturb
 from sensorfuse.fusion.training.dataset import MAPS, SWEEP_BEFORE
 from sensorfuse.fusion.training.examples import Batch, Examples
 from sensorfuse.fusion.training.losses import Targets, focal_loss, total_loss
 from sensorfuse.fusion.training.modality_dropout import draw_dropout
-from sensorfuse.fusion.training.task import Step
+from sensorfuse.fusion.training.task import Step, in_runs
 from sensorfuse.messages import MODALITIES, Modality
 
 OWN_WEIGHT = 0.5
@@ -126,6 +126,7 @@ class DrivingTask:
 
     name = "driving"
     modalities: tuple[str, ...] = tuple(MODALITIES)
+    run_length = 1  # each example is mirrored by a draw of its own
 
     def __init__(
         self, training: Examples, held_out: Examples, encoders: Path | None = None, disturbance: float = 0.3
@@ -163,10 +164,10 @@ class DrivingTask:
         batch.has_before = torch.from_numpy((rng.random(len(batch.present)) >= NO_BEFORE).astype(np.float32))
         disturb(batch, self.disturbance, rng)
 
-    def step(self, model: nn.Module, batch: Batch, strategy: str) -> Step:
+    def step(self, model: nn.Module, batch: Batch, strategy: str, state: tuple[Tensor, ...] = ()) -> Step:
         assert isinstance(model, Trainee)
         features = model.features(batch)
-        result = network_loss(model.network(strategy), features, batch.present, batch.targets)
+        result = network_loss(model.network(strategy), features, batch.present, batch.targets, state)
         if not model.frozen:
             own = own_losses(model, features, batch)
             result.loss = result.loss + OWN_WEIGHT * sum(own.values(), torch.zeros(()))
@@ -183,39 +184,46 @@ class DrivingTask:
             batch = self.validation.batch(index, nothing_mirrored[index], keep).to(next(model.parameters()).device)
             return model.features(batch), batch.present, batch.targets
 
-        return held_out_losses(model, len(self.validation), batch_size, rng, read)
+        return held_out_losses(model, len(self.validation), self.run_length, batch_size, rng, read)
 
 
 def held_out_losses(
     model: Trainee,
     count: int,
+    run_length: int,
     batch_size: int,
     rng: np.random.Generator,
     read: Callable[[NDArray[np.int64], NDArray[np.float32]], tuple[list[Tensor], Tensor, Targets]],
 ) -> dict[str, float]:
-    """Per strategy, the mean loss over `count` examples, every other one with modality dropout. `read` gives features,
-    presence and targets of the examples `index` cut to `keep`.
+    """Per strategy, the mean loss over `count` examples, every other one (of runs: every other run) with modality
+    dropout. `read` gives features, presence and targets of the examples `index` cut to `keep`.
     """
     sums: dict[str, list[float]] = {name: [] for name in model.networks}
-    for first in range(0, count, batch_size):
-        index = np.arange(first, min(first + batch_size, count))
+    state: dict[str, tuple[Tensor, ...]] = {}
+    for index, begins in in_runs(np.arange(count // run_length), run_length, batch_size):
         keep = draw_dropout(rng, len(index), (HELD_OUT_DROPOUT,) * len(MODALITIES))
         keep[::2] = 1.0
         features, present, targets = read(index, keep)
         for name in sums:
-            sums[name].append(float(network_loss(model.network(name), features, present, targets).loss))
+            before = () if begins else state[name]
+            result = network_loss(model.network(name), features, present, targets, before)
+            sums[name].append(float(result.loss))
+            state[name] = result.state
     return {name: float(np.mean(values)) for name, values in sums.items()}
 
 
-def network_loss(network: FusionNetwork, features: list[Tensor], present: Tensor, targets: Targets) -> Step:
-    """The heads' losses of one network, and while it learns the strategy's own."""
-    loss, parts = total_loss(network(*features, present), targets, present[:, MODALITIES.index("audio")])
+def network_loss(
+    network: FusionNetwork, features: list[Tensor], present: Tensor, targets: Targets, state: tuple[Tensor, ...] = ()
+) -> Step:
+    """The heads' losses of one network, and while it learns the strategy's own; what it remembers after it."""
+    outputs = network(*features, present, *state)
+    loss, parts = total_loss(outputs, targets, present[:, MODALITIES.index("audio")])
     if network.training:
         camera, lidar, radar, imu, audio = features
         own = network.losses(camera, lidar, radar, imu, audio, present)
         loss = loss + sum(own.values(), torch.zeros(()))
         parts |= {term: float(value.detach()) for term, value in own.items()}
-    return Step(loss, parts)
+    return Step(loss, parts, state=outputs[len(OUTPUTS) :])
 
 
 def own_losses(model: Trainee, features: list[Tensor], batch: Batch) -> dict[str, Tensor]:

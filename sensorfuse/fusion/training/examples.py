@@ -45,10 +45,11 @@ class Batch:
 
 
 class Examples:
-    """All ticks of some shards (see `dataset.py`), concatenated. Raises SensorfuseError through `load`."""
+    """All ticks of some shards (see `dataset.py`), concatenated; `run_ticks` that follow one another at a time."""
 
-    def __init__(self, shards: Sequence[Path]) -> None:
-        parts = [dict(np.load(path)) for path in shards]
+    def __init__(self, shards: Sequence[Path], run_ticks: int = 1) -> None:
+        self.run_ticks = run_ticks
+        parts = [dict(np.load(path, allow_pickle=False)) for path in shards]
         self.dense: dict[str, NDArray[np.generic]] = {n: np.concatenate([p[n] for p in parts]) for n in DENSE}
         self.ragged = {n: np.concatenate([p[n] for p in parts]) for n in RAGGED}
         counts = np.concatenate([p["count"] for p in parts])

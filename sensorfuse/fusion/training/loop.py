@@ -1,7 +1,11 @@
 """The one training loop: any task, any strategies. The same configuration, data and thread count give the same weights.
 
-Strategies named together share encoders and take turns, batch by batch. Every example is trained with modality dropout,
-drawn independently or in blocks of time. The state after each epoch is kept, so that a run goes on where it stopped.
+Strategies named together share encoders and take turns, batch by batch. Where examples follow one another in time, a
+batch is several runs side by side, and what a recurrent strategy remembers is handed on through each run; gradients go
+back through a few examples only (truncated back-propagation: Williams and Peng, 1990).
+
+Every example is trained with modality dropout, drawn independently or in blocks of time. What is reached after each
+epoch is kept, so that training goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -18,10 +22,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from torch import nn
+from torch import Tensor, nn
 
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.fusion.strategies import find_strategy
 from sensorfuse.fusion.training.gradient_modulation import modulate
 from sensorfuse.fusion.training.modality_dropout import draw_dropout, draw_outages
 from sensorfuse.fusion.training.task import Task
@@ -35,7 +38,8 @@ class TrainConfig(BaseModel):
     `dropout`: how often each modality is left out, one rate for all or one each in the task's order; `outage_length`:
     mean length, in examples along time, of the blocks in which it is (0: each example for itself). `modulation`: alpha
     of the gradient modulation (0: none). `averaging`: the weights kept are a moving average over about 1 / (1 - it)
-    steps (0: the last ones themselves); early in a run over fewer.
+    steps (0: the last ones themselves); early in a run over fewer. `batch`: examples in a step, or where they come in
+    runs, runs side by side; `back`: consecutive examples of a run in a step, through which gradients go back.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +48,7 @@ class TrainConfig(BaseModel):
     seed: int = 0
     epochs: int = Field(default=12, ge=1)
     batch: int = Field(default=12, ge=2)
+    back: int = Field(default=4, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     dropout: tuple[float, ...] = (0.25,)
@@ -90,18 +95,16 @@ def train(task: Task, config: TrainConfig, out: Path, resume: bool = False) -> T
     """Train; `out` keeps the state after every epoch.
 
     Raises:
-        SensorfuseError: a strategy is unknown or not learned; a dropout rate cannot be; there is too little data.
+        SensorfuseError: the task has no model of such a name; a dropout rate cannot be; there is too little data.
     """
-    for name in config.strategies:
-        if find_strategy(name).kind != "learned":
-            raise SensorfuseError(f"strategy {name!r} is not learned: there is nothing to train")
-    steps = len(task) // config.batch
-    if not steps:
-        raise SensorfuseError(f"task {task.name!r} has {len(task)} examples, fewer than one batch of {config.batch}")
+    runs = len(task) // task.run_length
+    if runs < config.batch:
+        what = "examples" if task.run_length == 1 else f"runs of {task.run_length} examples"
+        raise SensorfuseError(f"task {task.name!r} has {runs} {what}, fewer than one batch of {config.batch}")
     config.rates(task)
     torch.manual_seed(config.seed)
     torch.set_num_threads(config.threads)
-    run = _Run(task, config, steps, out)
+    run = _Run(task, config, out)
     if resume:
         run.load()
     for epoch in range(len(run.history), config.epochs):
@@ -118,8 +121,11 @@ def train(task: Task, config: TrainConfig, out: Path, resume: bool = False) -> T
 class _Run:
     """Everything that a resumed run takes up again."""
 
-    def __init__(self, task: Task, config: TrainConfig, steps: int, out: Path) -> None:
-        self.task, self.config, self.steps, self.out = task, config, steps, out
+    def __init__(self, task: Task, config: TrainConfig, out: Path) -> None:
+        self.task, self.config, self.out = task, config, out
+        self.batches = len(task) // task.run_length // config.batch
+        self.windows = -(-task.run_length // config.back)
+        self.steps = steps = self.batches * self.windows
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model: nn.Module = task.make_model(config.strategies).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         parameters = [p for p in self.model.parameters() if p.requires_grad]
@@ -146,23 +152,25 @@ class _Run:
         rng = np.random.default_rng([config.seed, epoch])  # of the epoch, so that a resumed run draws the same
         noise = torch.Generator(self.device).manual_seed(int(rng.integers(2**31)))
         torch.manual_seed(int(rng.integers(2**31)))  # what the model draws itself, as dropout does
-        order, keep = rng.permutation(len(task)), config.keep(task, rng)
+        order, keep = rng.permutation(len(task) // task.run_length), config.keep(task, rng)
         self.model.train()
         started, smooth = time.monotonic(), {s: float("nan") for s in config.strategies}
+        state: tuple[Tensor, ...] = ()
         for step in range(self.steps):
-            index = order[step * config.batch : (step + 1) * config.batch]
-            strategy = config.strategies[(epoch * self.steps + step) % len(config.strategies)]
-            result = task.step(self.model, task.batch(index, keep[index], rng).to(self.device), strategy)
+            n, window = divmod(step, self.windows)
+            strategy = config.strategies[(epoch * self.batches + n) % len(config.strategies)]
+            rows = self._window(order[n * config.batch : (n + 1) * config.batch], window)
+            loss, scores, state = self._forward(rows, keep, rng, strategy, state if window else ())
             self.optimizer.zero_grad(set_to_none=True)
-            result.loss.backward()
+            loss.backward()
             if config.modulation:
-                modulate(task.encoders(self.model), result.scores, config.modulation, noise)
+                modulate(task.encoders(self.model), scores, config.modulation, noise)
             nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
             self.optimizer.step()
             self.schedule.step()
             if config.averaging:
                 self._average(epoch * self.steps + step)
-            value, before = float(result.loss.detach()), smooth[strategy]
+            value, before = float(loss.detach()), smooth[strategy]
             smooth[strategy] = value if np.isnan(before) else 0.95 * before + 0.05 * value
             if step % 10 == 9 or step == self.steps - 1:
                 self._progress(epoch, step, smooth, (time.monotonic() - started) / (step + 1))
@@ -176,6 +184,28 @@ class _Run:
             print(f"\nepoch {epoch + 1}: held out {json.dumps(told)}", file=sys.stderr)
         if self.best_epoch() == epoch:
             self.best_state = {k: v.clone() for k, v in self.kept.state_dict().items()}
+
+    def _window(self, runs: NDArray[np.int64], window: int) -> list[NDArray[np.int64]]:
+        """The examples of one step: of each of some runs, at a few consecutive times (B,) each."""
+        length, back = self.task.run_length, self.config.back
+        return [runs * length + k for k in range(window * back, min((window + 1) * back, length))]
+
+    def _forward(
+        self,
+        rows: list[NDArray[np.int64]],
+        keep: NDArray[np.float32],
+        rng: np.random.Generator,
+        strategy: str,
+        state: tuple[Tensor, ...],
+    ) -> tuple[Tensor, dict[str, float], tuple[Tensor, ...]]:
+        """The mean loss of a step, the scores of its last examples, and the state after them, without gradients."""
+        losses = []
+        for index in rows:
+            batch = self.task.batch(index, keep[index], rng).to(self.device)
+            result = self.task.step(self.model, batch, strategy, state)
+            losses.append(result.loss)
+            state = result.state
+        return torch.stack(losses).mean(), result.scores, tuple(x.detach() for x in state)
 
     @torch.no_grad()
     def _average(self, step: int) -> None:

@@ -25,6 +25,7 @@ from sensorfuse.fusion.model_files import ENCODERS_FILE, file_digest
 from sensorfuse.fusion.training.driving import Trainee
 from sensorfuse.fusion.training.examples import Examples
 from sensorfuse.fusion.training.loop import TrainConfig
+from sensorfuse.fusion.training.task import in_runs
 from sensorfuse.messages import MODALITIES, Detections
 
 LOWEST_SCORE = 0.05
@@ -50,22 +51,28 @@ def best_thresholds(pairs: list[tuple[Detections, Detections]]) -> list[float]:
     return thresholds
 
 
-def measure_held_out(model: Trainee, held_out: Examples, batch: int = 16) -> dict[str, dict[str, Any]]:
-    """Per strategy, with every sensor: thresholds by best F1, and the root mean square error of own motion."""
+def measure_held_out(
+    model: Trainee, held_out: Examples, run_length: int = 1, batch: int = 16
+) -> dict[str, dict[str, Any]]:
+    """Per strategy, with every sensor: thresholds by best F1, and the root mean square error of own motion. State is
+    handed on over runs of `run_length` examples.
+    """
     pairs: dict[str, list[tuple[Detections, Detections]]] = {name: [] for name in model.networks}
     errors: dict[str, list[NDArray[np.float64]]] = {name: [] for name in model.networks}
     low = DecodeConfig(thresholds=(LOWEST_SCORE,) * len(GROUPS))
     model.eval()
     with torch.no_grad():
-        for first in range(0, len(held_out), batch):
-            index = np.arange(first, min(first + batch, len(held_out)))
+        state: dict[str, tuple[torch.Tensor, ...]] = {}
+        for index, begins in in_runs(np.arange(len(held_out) // run_length), run_length, batch):
             ticks = held_out.batch(
                 index, np.zeros(len(index), bool), np.ones((len(index), len(MODALITIES)), np.float32)
             )
             features = model.features(ticks)
             for name in model.networks:
                 network = model.network(name)
-                heat, box, motion, _, _ = network(*features, ticks.present)
+                before = () if begins else state[name]
+                heat, box, motion, _, _, *after = network(*features, ticks.present, *before)
+                state[name] = tuple(after)
                 errors[name].append(
                     ((motion[:, :2] - ticks.targets.motion) * torch.tensor([10.0, 1.0])).double().numpy()
                 )
@@ -100,9 +107,16 @@ def publish_encoders(model: Trainee, out: Path) -> dict[str, float]:
 
 
 def publish_networks(
-    model: Trainee, config: TrainConfig, data: dict[str, Any], record: dict[str, Any], held_out: Examples, out: Path
+    model: Trainee,
+    config: TrainConfig,
+    data: dict[str, Any],
+    record: dict[str, Any],
+    held_out: Examples,
+    out: Path,
+    run_length: int = 1,
 ) -> None:
-    """Write the strategies' networks to `out`, beside the encoders they were trained on.
+    """Write the strategies' networks to `out`, beside the encoders they were trained on. Those of recurrent strategies
+    carry their state from tick to tick only if they were trained so, on runs of more than one example.
 
     Args:
         data: how the examples were made.
@@ -111,7 +125,7 @@ def publish_networks(
     Raises:
         SensorfuseError: an exported network does not compute what torch does.
     """
-    measured = measure_held_out(model, held_out)
+    measured = measure_held_out(model, held_out, run_length)
     for name in model.networks:
         network = model.network(name)
         card = {
@@ -119,7 +133,7 @@ def publish_networks(
             **measured[name],
             "encoders": file_digest(out / ENCODERS_FILE),
             "parameters": sum(p.numel() for p in network.parameters()),
-            "parity": export_fusion(network, out / f"{name}.onnx"),
+            "parity": export_fusion(network, out / f"{name}.onnx", run_length > 1),
             "grid": {"cells": GRID.cells, "cell_m": GRID.cell_m},
             "config": json.loads(config.model_dump_json()),
             "dataset": data,

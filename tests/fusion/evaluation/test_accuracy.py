@@ -7,7 +7,6 @@ from rich.console import Console
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.evaluation.accuracy import (
-    Scene,
     Tally,
     conditions,
     evaluate,
@@ -18,6 +17,7 @@ from sensorfuse.fusion.evaluation.accuracy import (
 )
 from sensorfuse.fusion.evaluation.accuracy_table import BEGIN, END, markdown, write_into
 from sensorfuse.fusion.evaluation.matching import match_centres
+from sensorfuse.fusion.evaluation.robustness_runs import Scene
 from sensorfuse.fusion.fuser import FusionResult
 from sensorfuse.messages import CLASSES, Detections, Sample, SoundEvent, Tick, Truth
 from sensorfuse.rig import Rig

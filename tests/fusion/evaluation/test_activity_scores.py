@@ -7,22 +7,29 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-from activity_folder import draw_windows, write_folder
+from activity_folder import draw_windows
 
 import sensorfuse.fusion.evaluation.activity as evaluation
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.evaluation.activity import (
     CONDITIONS,
-    TEST_SUBJECTS,
-    TRAINING_SUBJECTS,
     evaluate,
-    main,
+    judge_published,
     protocol,
     summary,
     table,
 )
-from sensorfuse.fusion.training.activity import ACTIVITY_CONFIG
-from sensorfuse.fusion.training.activity_data import Windows
+from sensorfuse.fusion.training.activity import ACTIVITY_CONFIG, ActivityTask
+from sensorfuse.fusion.training.activity_data import (
+    TEST_SUBJECTS,
+    TRAINING_SUBJECTS,
+    Windows,
+    make_windows,
+    read_recordings,
+)
+from sensorfuse.fusion.training.activity_model import ActivityModel
+from sensorfuse.fusion.training.activity_publish import publish_activity
+from sensorfuse.fusion.training.loop import train
 
 EVERYONE = (1, 2, 3, 4, 5, 6, 7, 8)
 TINY = ACTIVITY_CONFIG.model_copy(update={"strategies": ("late_learned",), "epochs": 1, "batch": 4})
@@ -93,32 +100,25 @@ def test_scores_of_several_strategies_are_written_as_they_come(windows: Windows,
     assert written["strategies"]["early"]["runs"][0]["parameters"] > 1000
 
 
-def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = write_folder(tmp_path / "data", (1, 2), EVERYONE)
-    monkeypatch.setattr(evaluation, "ACTIVITY_CONFIG", TINY)
-    main(["--data", str(folder), "--strategy", "early", "--seeds", "1", "--epochs", "1", "--json", str(tmp_path / "f")])
-    assert "early" in capsys.readouterr().out
-    assert "early" in json.loads((tmp_path / "f").read_text())["strategies"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (["--data", "{empty}"], "no recordings"),
-        (["--data", "{some}"], "no recordings of subject 3, 5, 7"),
-        (["--data", "{all}", "--strategy", "hybird"], "no fusion strategy is called 'hybird'"),
-        (["--data", "{all}", "--strategy", "late"], "'late' is not learned"),
-    ],
-)
-def test_a_bad_command_says_what_is_wrong(
-    arguments: list[str], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_folder(tmp_path / "some", (1,), (1, 2))
-    write_folder(tmp_path / "all", (1,), EVERYONE)
-    with pytest.raises(SystemExit) as stopped:
-        main([a.format(empty=tmp_path, some=tmp_path / "some", all=tmp_path / "all") for a in arguments])
-    assert stopped.value.code == 2
-    assert text in capsys.readouterr().err
+def test_published_networks_are_judged_as_the_model_they_were_made_of(windows: Windows, tmp_path: Path) -> None:
+    """Trained by the same seed, a network in a file scores what a run scores."""
+    task = ActivityTask(windows.of_subjects(TRAINING_SUBJECTS))
+    model = train(task, TINY, tmp_path).model
+    assert isinstance(model, ActivityModel)
+    publish_activity(model, TINY, task.settings, {"taught": TRAINING_SUBJECTS}, tmp_path)
+    scores = judge_published(tmp_path, ["late_learned"], windows)
+    (one_run,) = scores["strategies"]["late_learned"]["runs"]
+    assert one_run["accuracy"] == pytest.approx(
+        evaluation.run(windows, TRAINING_SUBJECTS, TEST_SUBJECTS, TINY)["accuracy"]
+    )
+    card = json.loads((tmp_path / "late_learned.json").read_text())
+    assert card["parity"] <= 1e-4
+    assert card["task"] == "activity"
+    with pytest.raises(SensorfuseError, match="train --task activity --strategy early"):
+        judge_published(tmp_path, ["early"], windows)
+    (tmp_path / "early.json").write_text('{"task": "driving"}')
+    with pytest.raises(SensorfuseError, match="of another task"):
+        judge_published(tmp_path, ["early"], windows)
 
 
 def test_an_unknown_subject_is_an_error_in_words(windows: Windows) -> None:
@@ -130,7 +130,7 @@ def test_one_short_run_on_the_real_recordings_beats_chance(data_dir: Path) -> No
     folder = data_dir / "utd_mhad"
     if not folder.is_dir():
         pytest.skip(f"no {folder}")
-    found = [r for r in evaluation.read_recordings(folder) if r.action < 4 and r.subject in (1, 3)]
+    found = [r for r in read_recordings(folder) if r.action < 4 and r.subject in (1, 3)]
     config = TINY.model_copy(update={"strategies": ("hybrid",), "epochs": 25, "batch": 8, "averaging": 0.5})
-    got = evaluation.run(evaluation.make_windows(found), (1,), (3,), config)
+    got = evaluation.run(make_windows(found), (1,), (3,), config)
     assert all(a > 0.4 for a in got["accuracy"].values())  # one in four by chance, of these actions

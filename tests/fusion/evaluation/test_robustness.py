@@ -10,9 +10,9 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.evaluation.corruptions import find_corruption
 from sensorfuse.fusion.evaluation.robustness import (
     Protocol,
+    RobustnessConfig,
     default_extent,
     judge_corruptions,
-    main,
 )
 from sensorfuse.fusion.evaluation.robustness_play import Contestant, Player
 from sensorfuse.fusion.evaluation.robustness_summary import SINGLE
@@ -113,17 +113,23 @@ def test_more_strategies_get_fewer_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("choice", "words"),
     [
-        (["--strategy", "lat"], "no fusion strategy is called 'lat'"),
-        (["--corruption", "hail"], "no corruption is called 'hail'"),
-        (["--levels", "1"], "levels must rise"),
-        (["--worlds", "0"], "worlds must be at least 1"),
-        (["--runs", "0"], "runs must be at least 1"),
+        ({"corruptions": ("hail",)}, "no corruption is called 'hail'"),
+        ({"levels": 1}, "levels must rise"),
+        ({"worlds": 0}, "worlds must be at least 1"),
+        ({"runs": 0}, "runs must be at least 1"),
     ],
 )
-def test_mistakes_are_said_in_one_line(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as error:
-        main(arguments)
-    assert error.value.code == 2
-    assert words in capsys.readouterr().err
+def test_what_cannot_be_judged_is_said(choice: dict[str, Any], words: str, small_rig: Rig) -> None:
+    with pytest.raises(SensorfuseError, match=words):
+        RobustnessConfig(**choice).protocol(small_rig, ["late"])
+
+
+def test_a_quick_look_is_small_and_says_what_it_looks_at(small_rig: Rig) -> None:
+    quick = RobustnessConfig(quick=True, scenarios=("town", "city"), seed=6000).protocol(small_rig, ["late", "hybrid"])
+    assert quick.worlds == (("town", 6000), ("city", 6000))
+    assert (quick.runs, quick.ticks, quick.levels) == (1, 1, (0.0, 1.0))
+    assert len(quick.corruptions) < len(RobustnessConfig().protocol(small_rig, ["late"]).corruptions) / 2
+    asked = RobustnessConfig(quick=True, corruptions=("lidar_drop",)).protocol(small_rig, ["late"])
+    assert [c.name for c in asked.corruptions] == ["lidar_drop"]

@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.evaluation.streaming_accuracy import (
     PublishedFrame,
-    main,
     moved_to,
     newest_at,
     publish,
+    score_log,
     streaming_score,
+    table,
 )
 from sensorfuse.geometry import motion_between
 from sensorfuse.log.writer import LogWriter
@@ -130,18 +132,15 @@ def fused(t_ms: int) -> FusedFrame:
     )
 
 
-def test_a_fused_log_with_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fused_log_with_truth(tmp_path: Path) -> None:
     path = tmp_path / "run.mcap"
     with LogWriter(path) as writer:
         for t in range(0, 1000, 100):
             writer.write_frame(fused(t), t * MS)
             writer.write_truth(Truth(t * MS, cars([(t / 100, 0.0)], (10, 0))))
-    main([str(path), "--latency-ms", "0", "--latency-ms", "110", "--json", str(tmp_path / "s.json")])
-    lines = capsys.readouterr().out.splitlines()
+    lines = table(score_log(path, None, [0.0, 110.0])).splitlines()
     assert lines[1].split()[:3] == ["0", "1.000", "1.000"]
     assert float(lines[2].split()[1]) < 0.5
-    assert (tmp_path / "s.json").exists()
     assert [f.published_ns for f in publish([fused(200)], 5)] == [200 * MS + 5]
-    with pytest.raises(SystemExit):
-        main([str(tmp_path / "no.mcap")])
-    assert "no such file" in capsys.readouterr().err
+    with pytest.raises(SensorfuseError, match="no such file"):
+        score_log(tmp_path / "no.mcap", None, [0.0])

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from sensorfuse.fusion.imputation.features import Features
+from sensorfuse.fusion.training.feature_rows import FeatureRows
 
 CELLS, CHANNELS, KNOWN = 16, 4, 2
 STAY = 0.5
 """Correlation of the hidden world from one tick to the next."""
 
 
-def make_features(ticks: int, seed: int) -> Features:
+def make_features(ticks: int, seed: int) -> FeatureRows:
     """Every number of every modality is a ReLU of a linear map of the hidden fields, with noise of its own."""
     rng, fixed = np.random.default_rng(seed), np.random.default_rng(1)
     world = np.zeros((KNOWN, CELLS, CELLS))
@@ -24,13 +24,12 @@ def make_features(ticks: int, seed: int) -> Features:
         world = STAY * world + np.sqrt(1 - STAY**2) * fresh
         fields.append(world)
     hidden = np.stack(fields[20:])  # (T, K, X, Y)
-    maps = []
+    values = []
     for _ in range(3):
         mixed = np.einsum("ck,tkxy->tcxy", fixed.normal(size=(CHANNELS, KNOWN)), hidden)
         noise = 0.3 * rng.normal(size=mixed.shape)
-        maps.append(torch.from_numpy(np.maximum(mixed + noise + 0.5, 0)).half())
-    vectors = []
+        values.append(np.maximum(mixed + noise + 0.5, 0).reshape(ticks, -1))
     for _ in range(2):
         mixed = hidden.mean(axis=(2, 3)) @ fixed.normal(size=(KNOWN, CHANNELS)) * 1.5
-        vectors.append(torch.from_numpy(np.maximum(mixed + 0.2 * rng.normal(size=mixed.shape) + 0.5, 0)).float())
-    return Features([*maps, *vectors], torch.ones(ticks, 5))
+        values.append(np.maximum(mixed + 0.2 * rng.normal(size=mixed.shape) + 0.5, 0))
+    return FeatureRows(np.concatenate(values, axis=1).astype(np.float16), torch.ones(ticks, 5), CHANNELS, CELLS)

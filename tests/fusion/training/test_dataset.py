@@ -54,10 +54,10 @@ def test_stale_samples_are_older(world: SimulatedRig, synthetic_rig: Rig) -> Non
 
 def test_shards_hold_what_a_robot_would_compute(world: SimulatedRig, synthetic_rig: Rig, tmp_path: Path) -> None:
     path = tmp_path / "shard.npz"
-    make_shard(synthetic_rig, 3, "town", 7, path)
+    make_shard(synthetic_rig, 3, 1, "town", 7, path)
     shard = np.load(path)
     again = tmp_path / "again.npz"
-    make_shard(synthetic_rig, 3, "town", 7, again)
+    make_shard(synthetic_rig, 3, 1, "town", 7, again)
     assert all(np.array_equal(shard[k], np.load(again)[k], equal_nan=shard[k].dtype.kind == "f") for k in shard.files)
     assert shard["lidar"].shape == (3, *INPUT_SHAPES["lidar"]["bev"])
     assert shard["imu"].shape == (3, 2, *INPUT_SHAPES["imu"]["window"])
