@@ -92,6 +92,7 @@ class Aligner:
         self, stream: StreamBuffer, envelope: Envelope, now_ns: int, arrays: dict[str, NDArray[Any]] | None
     ) -> None:
         """Take a message that is not quite as was expected."""
+        stream.tell_health()
         if envelope.end:
             stream.ended = True
             if stream is self._waited:
@@ -119,7 +120,6 @@ class Aligner:
         if stream.fused:
             at = stream.hold(boot, seq, event, envelope.duration_ns, now_ns)
             if at is None:
-                stream.tell_health()
                 stream.health.note_late(now_ns)
                 self._closed.append((stream.name, boot, seq, "late"))
                 return

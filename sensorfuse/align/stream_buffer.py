@@ -164,8 +164,7 @@ class StreamBuffer:
             self.health.hear_run(before, seq, at, self.record_ns - at - self.duration_ns, self.record_ns, count)
 
     def tell_health_of(self, envelope: Envelope, at_ns: int | None, now_ns: int) -> None:
-        """The same, and of one that needed judgement; `at_ns` is None for one that was refused."""
-        self.tell_health()
+        """The same of one that needed judgement, after those before it; `at_ns` is None for one that was refused."""
         self.health.push(envelope, at_ns, now_ns)
         self.calibration = self.health.calibration
 

@@ -156,25 +156,3 @@ def bench_faults(
         figures = measure(live_rig(rig, strategy), rows, log, status.update)
     print_figures(figures, console)
     write_figures(figures, as_json)
-
-
-@bench_app.command("overload")
-def bench_overload(
-    rig: RigOption = "synthetic",
-    strategy: StrategyOption = None,
-    rate: Annotated[
-        list[float] | None, typer.Option("--rate", help="how many times the pace; may be given again")
-    ] = None,
-    log: Annotated[Path | None, typer.Option("--log", help="a recorded world, in place of one made up")] = None,
-    as_json: JsonOption = None,
-) -> None:
-    """More and more to do for the same machine: cadence, latency, and what is shed.
-
-    Example: sensorfuse bench overload --rate 1 --rate 4 --json out/overload.json
-    """
-    from sensorfuse.bench.overload import RATES, measure, print_figures
-
-    with console.status("starting") as status:
-        rows = measure(live_rig(rig, strategy), rate or RATES, log, status.update)
-    print_figures(rows, console)
-    write_figures({"rates": rows}, as_json)

@@ -12,6 +12,7 @@ from traffic import MS, T0, Message, S, content, drive, make_rig, traffic
 from sensorfuse.align import stream_buffer
 from sensorfuse.align.aligner import Aligner
 from sensorfuse.align.stream_buffer import StreamBuffer
+from sensorfuse.wire import Envelope
 
 POLICIES = ("", ", policy: reference, reference: lidar", ", policy: any")
 SECONDS = 4
@@ -83,3 +84,21 @@ def test_a_full_buffer_takes_nothing_more_as_expected(monkeypatch: pytest.Monkey
     for now, envelope, arrays in traffic(SECONDS):
         aligner.push(envelope, now, arrays)
     assert {c["held"] for c in aligner.counters().values()} == {8}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_health_misses_nothing_of_a_sound_stream_whichever_way_its_messages_take(
+    monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    rng, usual = random.Random(3), StreamBuffer.take_expected
+
+    def at_times(stream: StreamBuffer, envelope: Envelope, now_ns: int) -> bool:
+        return rng.random() >= share and usual(stream, envelope, now_ns)
+
+    monkeypatch.setattr(StreamBuffer, "take_expected", at_times)
+    ticks = drive(Aligner(make_rig(""), T0), traffic(SECONDS, jitter_ms=5), T0 + (SECONDS - 1) * S)
+    for stream in ticks[-1].streams:
+        assert (stream.health.state, stream.health.missed, stream.health.reason) == ("ok", 0, ""), stream.stream
+        assert stream.health.period_ns == pytest.approx(
+            {"camera": S // 30, "lidar": S // 10, "imu": 25 * MS}[stream.stream], rel=0.01
+        )
