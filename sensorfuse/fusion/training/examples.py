@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,6 @@ from sensorfuse.fusion.training.dataset import SWEEP_BEFORE
 from sensorfuse.fusion.training.losses import Targets, make_targets
 from sensorfuse.messages import SOUND_CLASSES, Detections, SoundEvent
 
-DENSE = ("camera", "lidar", SWEEP_BEFORE, "radar", "imu", "audio", "present", "warp", "motion")
 RAGGED = ("class_id", "center", "size", "yaw", "velocity", "visible")
 
 
@@ -45,12 +45,15 @@ class Batch:
 
 
 class Examples:
-    """All ticks of some shards (see `dataset.py`), concatenated; `run_ticks` that follow one another at a time."""
+    """All ticks of some shards (see `dataset.py`), concatenated; `run_ticks` that follow one another at a time. What
+    sensors saw is read when it is first asked for: training on kept features needs the truth alone.
+    """
 
     def __init__(self, shards: Sequence[Path], run_ticks: int = 1) -> None:
         self.run_ticks = run_ticks
-        parts = [dict(np.load(path, allow_pickle=False)) for path in shards]
-        self.dense: dict[str, NDArray[np.generic]] = {n: np.concatenate([p[n] for p in parts]) for n in DENSE}
+        self._shards = list(shards)
+        self._dense: dict[str, NDArray[np.generic]] = {}
+        parts = [_read(path, (*RAGGED, "count", "sounds", "lift")) for path in shards]
         self.ragged = {n: np.concatenate([p[n] for p in parts]) for n in RAGGED}
         counts = np.concatenate([p["count"] for p in parts])
         self.start = np.concatenate([[0], np.cumsum(counts)])
@@ -59,6 +62,12 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.start) - 1
+
+    def dense(self, name: str) -> NDArray[np.generic]:
+        """An array of the shards with a row per tick, of all ticks."""
+        if name not in self._dense:
+            self._dense[name] = np.concatenate([_read(path, (name,))[name] for path in self._shards])
+        return self._dense[name]
 
     def objects(self, n: int) -> tuple[Detections, NDArray[np.bool_]]:
         """The true objects of tick `n`, and which of them a sensor could see."""
@@ -112,7 +121,7 @@ class Examples:
 
     def targets(self, index: NDArray[np.int64], mirror: NDArray[np.bool_]) -> Targets:
         """What is true at the ticks."""
-        motion = np.array(self.dense["motion"][index], dtype=np.float32)
+        motion = np.array(self.dense("motion")[index], dtype=np.float32)
         motion[:, 1] *= np.where(mirror, -1, 1)
         truths, visible, sounds = [], [], []
         for n, reflect in zip(index, mirror, strict=True):
@@ -129,4 +138,9 @@ class Examples:
         return make_targets(truths, visible, motion, sounds)
 
     def _tensor(self, name: str, index: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(np.asarray(self.dense[name][index])).float()
+        return torch.from_numpy(np.asarray(self.dense(name)[index])).float()
+
+
+def _read(shard: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    with np.load(shard, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in names}
