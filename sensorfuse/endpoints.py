@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import stat
 import tempfile
 from pathlib import Path
 from typing import IO
@@ -19,7 +18,8 @@ import zmq
 
 from sensorfuse.curve import Guard, distrust, trust
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.keys import KeyRing, require_private
+from sensorfuse.keys import KeyRing
+from sensorfuse.private_files import close_to_others, require_private
 from sensorfuse.rig import Rig
 from sensorfuse.wire import MAX_PAYLOAD_BYTES, MAX_RECORD_BYTES
 
@@ -63,9 +63,8 @@ def _make_private(folder: Path, ours: bool) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        found = folder.lstat()
-        if ours and stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and found.st_mode & 0o077:
-            folder.chmod(0o700)
+        if ours:
+            close_to_others(folder)
     except OSError as error:
         raise SensorfuseError(
             f"cannot make the folder for sockets, {folder}: {error}; set {RUN_DIR_VARIABLE}"

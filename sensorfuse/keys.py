@@ -13,13 +13,13 @@ from __future__ import annotations
 import os
 import re
 import socket as sockets
-import stat
 from pathlib import Path
 
 import zmq
 from zmq.utils import z85
 
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.private_files import require_private, write_private
 
 KEYS_DIR_VARIABLE = "SENSORFUSE_KEYS_DIR"
 OWN_FILE = "own.key"
@@ -68,7 +68,7 @@ class KeyRing:
         self._make_folders()
         public, secret = zmq.curve_keypair()
         text = f"name {name}\npublic {public.decode()}\nsecret {secret.decode()}\n"
-        _write_private(self.folder / OWN_FILE, text)
+        _write_key(self.folder / OWN_FILE, text)
         return public.decode()
 
     def own(self) -> tuple[str, bytes, bytes]:
@@ -81,7 +81,7 @@ class KeyRing:
         if not file.exists():
             raise SensorfuseError(f"{file}: this host has no key; make one with `sensorfuse keys make`")
         require_private(self.folder, "folder of keys")
-        words = dict(line.partition(" ")[::2] for line in _read_private(file).splitlines())
+        words = dict(line.partition(" ")[::2] for line in _read_key(file).splitlines())
         try:
             name, public, secret = words["name"], words["public"].encode(), words["secret"].encode()
             sound = zmq.curve_public(secret) == public
@@ -105,7 +105,7 @@ class KeyRing:
             if known == public and other != name:
                 raise SensorfuseError(f"this key is known as {other!r} already; `sensorfuse keys forget {other}` first")
         self._make_folders()
-        _write_private(self.folder / KNOWN_FOLDER / f"{name}.pub", f"{public}\n")
+        _write_key(self.folder / KNOWN_FOLDER / f"{name}.pub", f"{public}\n")
 
     def forget(self, name: str) -> None:
         """Know a host no more: it is let in no longer, from its next connection on.
@@ -123,7 +123,7 @@ class KeyRing:
         out: dict[str, str] = {}
         for file in sorted((self.folder / KNOWN_FOLDER).glob("*.pub")):
             try:
-                out[checked_name(file.stem)] = checked_key(_read_private(file))
+                out[checked_name(file.stem)] = checked_key(_read_key(file))
             except SensorfuseError:
                 continue
         if self.exists:
@@ -174,32 +174,11 @@ def checked_key(text: str) -> str:
     return key
 
 
-def require_private(path: Path, what: str) -> None:
-    """Check that a file or folder is this user's and closed to all others, and no link.
-
-    Raises:
-        SensorfuseError: it is not.
-    """
-    try:
-        found = path.lstat()
-    except OSError as error:
-        raise SensorfuseError(f"{path}: cannot be read as a {what}: {error.strerror or error}") from None
-    if stat.S_ISLNK(found.st_mode):
-        raise SensorfuseError(f"{path}: is a link, no {what}; name what it leads to")
-    if found.st_uid != os.getuid():
-        raise SensorfuseError(f"{path}: this {what} belongs to another user; use one of your own")
-    if found.st_mode & 0o077:
-        mode = "700" if stat.S_ISDIR(found.st_mode) else "600"
-        raise SensorfuseError(
-            f"{path}: other users may enter this {what} (mode {found.st_mode & 0o777:03o}): `chmod {mode} {path}`"
-        )
-
-
 def _host_name() -> str:
     return re.sub(r"[^a-z0-9-]", "-", sockets.gethostname().split(".")[0].lower()).strip("-") or "host"
 
 
-def _read_private(file: Path) -> str:
+def _read_key(file: Path) -> str:
     require_private(file, "key file")
     try:
         with file.open(encoding="ascii") as handle:
@@ -208,14 +187,8 @@ def _read_private(file: Path) -> str:
         raise SensorfuseError(f"{file}: cannot be read as a key file: {error}") from None
 
 
-def _write_private(file: Path, text: str) -> None:
-    """A whole file, or the old one: never readable by others, not for a moment."""
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+def _write_key(file: Path, text: str) -> None:
     try:
-        fresh.unlink(missing_ok=True)
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as out:
-            out.write(text)
-        fresh.replace(file)
+        write_private(file, text.encode("ascii"))
     except OSError as error:
         raise SensorfuseError(f"{file}: cannot be written: {error.strerror or error}") from None

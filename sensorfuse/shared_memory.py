@@ -19,6 +19,7 @@ import mmap
 import os
 import re
 import secrets
+import stat
 import struct
 import sys
 import time
@@ -32,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.private_files import is_private
 
 ROOT = Path("/dev/shm")
 LEAST_BYTES = 1 << 20
@@ -75,7 +77,7 @@ def shared_folder(run_folder: Path, root: Path = ROOT) -> Path:
         for part in (user, folder):
             part.mkdir(mode=0o700, exist_ok=True)
             found = part.lstat()
-            if found.st_uid != os.getuid() or found.st_mode & 0o170077 != 0o040000:
+            if not stat.S_ISDIR(found.st_mode) or not is_private(found):
                 raise SensorfuseError(f"{part} must be a folder of this user's alone; remove it, or chmod 700 it")
     except OSError as error:
         raise SensorfuseError(f"cannot make the folder for shared memory, {folder}: {error.strerror}") from None
@@ -286,7 +288,7 @@ class _Mapping:
     def _checked(self, files: list[int]) -> mmap.mmap:
         for file in files:
             found = os.fstat(file)
-            if found.st_uid != os.getuid() or found.st_mode & 0o077:
+            if not is_private(found):
                 raise NotShared("the ring is not this user's alone")
         size = os.fstat(files[0]).st_size
         if size < _SLOTS_AT or os.fstat(files[1]).st_size != _TABLE_BYTES:

@@ -107,6 +107,6 @@ def test_a_link_is_no_folder_for_sockets(rig: Rig, monkeypatch: pytest.MonkeyPat
 
 def test_a_folder_of_another_user_is_refused(rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SENSORFUSE_RUN_DIR", str(tmp_path))
-    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
     with pytest.raises(SensorfuseError, match="another user"):
         run_folder(rig)

@@ -20,7 +20,8 @@ import psutil
 from sensorfuse.bench.energy import EnergyMeter
 from sensorfuse.bench.network_cost import Machine, measure_machine, network_cost
 from sensorfuse.bench.strategy_rows import FULL, Opened, Way, rows_of
-from sensorfuse.engine.open import OPENED, open_engine
+from sensorfuse.engine.engine import BUILDS
+from sensorfuse.engine.open import open_engine
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.evaluation.accuracy import runs
 from sensorfuse.fusion.evaluation.robustness_runs import Scene
@@ -95,7 +96,7 @@ def measure(
                 raise SensorfuseError("; ".join(left_out.values()) or "no strategy to measure")
             meter = EnergyMeter()
             machine = _machine(rig.fusion.threads, left_out)
-            networks = sum(OPENED.values())
+            networks = sum(BUILDS.values())
             rounds = -(-samples // (TICKS - 1))
             rng = np.random.default_rng(0)
             gc.collect()
@@ -103,7 +104,7 @@ def measure(
                 progress("measuring", k / rounds)
                 for i in rng.permutation(len(opened)):
                     _round(opened[i], scenes, states, rng, rate_hz, meter)
-            networks = sum(OPENED.values()) - networks
+            networks = sum(BUILDS.values()) - networks
     finally:
         if before is not None:
             os.sched_setaffinity(0, before)

@@ -16,13 +16,14 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from sensorfuse import private_files
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.private_files import close_to_others, is_private, read_private
 
 LIMIT_BYTES = 4 * 2**30
 """Size to which the cache keeps itself: the entries used longest ago go first."""
@@ -85,52 +86,29 @@ def private_folder(folder: Path) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        close_to_others(folder)
         found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise SensorfuseError(
-                f"{folder}: the cache must be a folder of this user's own, as engines are code; remove it, or set "
-                "XDG_CACHE_HOME to a folder of yours"
-            )
-        if found.st_mode & 0o077:
-            folder.chmod(0o700)
     except OSError as error:
         raise _write_error(folder, error) from None
+    if not stat.S_ISDIR(found.st_mode) or not is_private(found):
+        raise SensorfuseError(
+            f"{folder}: the cache must be a folder of this user's own, as engines are code; remove it, or set "
+            "XDG_CACHE_HOME to a folder of yours"
+        )
     return folder
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Put a file (0600) in place in one step: it is there whole, or the old one stays.
+    """As `private_files.write_private`.
 
     Raises:
         NoSpaceError: the disk is full.
         SensorfuseError: it can't be written.
     """
-    held = ""
     try:
-        handle, held = tempfile.mkstemp(dir=path.parent, prefix=".new-")  # mkstemp makes it 0600
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(held, path)
+        private_files.write_private(path, content)
     except OSError as error:
-        if held:
-            with contextlib.suppress(OSError):
-                os.unlink(held)
         raise _write_error(path, error) from None
-
-
-def read_private(path: Path) -> bytes | None:
-    """The content of a regular file that this user wrote and nobody else may touch; None if there is none such."""
-    try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-    except OSError:
-        return None
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-            return None
-        return file.read()
 
 
 def _write_error(path: Path, error: OSError) -> SensorfuseError:
@@ -257,7 +235,7 @@ class EngineCache:
             found = self.folder.lstat()
         except OSError:
             return False
-        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+        return stat.S_ISDIR(found.st_mode) and is_private(found)
 
     @staticmethod
     def _record(path: Path) -> dict[str, Any] | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -26,6 +28,28 @@ Backend = Literal[
 
 BUILDS: Counter[str] = Counter()
 """How many engines this process has made, by backend: losing a sensor adds none."""
+
+
+def read_network(path: Path) -> bytes:
+    """The content of an ONNX file.
+
+    Raises:
+        SensorfuseError: it can't be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise SensorfuseError(f"{path}: no readable network: {error.strerror or error}") from None
+
+
+def sha256(content: bytes) -> str:
+    """By which a network's file is named: in caches, variants and cards."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def zero_inputs(shapes: Mapping[str, Sequence[Any]], types: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Arrays of zeros that a network takes, with every free axis at 1."""
+    return {n: np.zeros([d if isinstance(d, int) else 1 for d in s], types[n]) for n, s in shapes.items()}
 
 
 class WrongInput(SensorfuseError):

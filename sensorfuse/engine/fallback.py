@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.engine.engine import Engine, Precision, WrongInput
-from sensorfuse.errors import SensorfuseError
+from sensorfuse.errors import SensorfuseError, first_line
 
 Arrays = dict[str, NDArray[Any]]
 LONGEST_REASON = 200
@@ -92,7 +92,7 @@ class FallbackEngine:
         except WrongInput:
             raise
         except Exception as error:  # each backend raises classes of its own
-            better = self._from_below(inputs, _first_line(error), lambda _: True)
+            better = self._from_below(inputs, _reason(error), lambda _: True)
             if better is None:
                 raise
             return better
@@ -117,7 +117,7 @@ class FallbackEngine:
             try:
                 self._open(k)
             except Exception as error:
-                self.reasons.append(f"{self._levels[k].label}: {_first_line(error)}")
+                self.reasons.append(f"{self._levels[k].label}: {_reason(error)}")
                 continue
             for reason in self.reasons:
                 self._report(f"{self._network}: {reason}; it runs by {self._told(k)}")
@@ -153,7 +153,7 @@ class FallbackEngine:
             except WrongInput:
                 raise
             except Exception as error:
-                left.append(f"{self._levels[k].label}: {_first_line(error)}")
+                left.append(f"{self._levels[k].label}: {_reason(error)}")
                 continue
             if not acceptable(made):
                 return None
@@ -168,9 +168,8 @@ class FallbackEngine:
         return f"{self._opened[k].name} {self._opened[k].precision}"
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:LONGEST_REASON]
+def _reason(error: Exception) -> str:
+    return first_line(error)[:LONGEST_REASON]
 
 
 def _finite(arrays: Mapping[str, NDArray[Any]]) -> bool:

@@ -19,7 +19,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference, version_converter
 
 from sensorfuse.engine.precision import Precision
-from sensorfuse.errors import SensorfuseError
+from sensorfuse.errors import SensorfuseError, first_line
 
 SIXTEEN_BITS: dict[Precision, int] = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 BFLOAT16_OPSET = 22
@@ -69,7 +69,7 @@ def to_mixed_precision(model: onnx.ModelProto, precision: Precision, islands: It
             model = version_converter.convert_version(model, BFLOAT16_OPSET)
         model = shape_inference.infer_shapes(model, strict_mode=True)
     except Exception as error:  # onnx raises a family of its own, and RuntimeError
-        raise SensorfuseError(f"the network can't be rewritten to {precision}: {str(error).splitlines()[0]}") from None
+        raise SensorfuseError(f"the network can't be rewritten to {precision}: {first_line(error)}") from None
     return _Rewriter(model, SIXTEEN_BITS[precision], frozenset(islands)).rewrite()
 
 

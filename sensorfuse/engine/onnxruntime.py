@@ -12,7 +12,6 @@ made once per batch size, and each run's outputs are copied to the host.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -22,8 +21,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from sensorfuse.engine.engine import BUILDS, Precision, check_inputs
-from sensorfuse.errors import SensorfuseError
+from sensorfuse.engine.engine import BUILDS, Precision, check_inputs, read_network, sha256, zero_inputs
+from sensorfuse.errors import SensorfuseError, first_line
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
 _NAMES: dict[Provider, str] = {
@@ -110,10 +109,10 @@ class OnnxRuntimeEngine:
         lacks = why_not(provider)
         if lacks:
             raise SensorfuseError(f"engine onnxruntime-{provider}: {lacks}")
-        content = _read(path)
+        content = read_network(path)
         self.path = Path(path)
         self.precision: Precision = precision
-        self.digest = hashlib.sha256(content if source is None else _read(source)).hexdigest()
+        self.digest = sha256(content if source is None else read_network(source))
         settings = _provider_options(provider, cuda_graph, cache)
         if provider != "cpu" and hasattr(ort, "preload_dlls"):
             ort.preload_dlls()  # CUDA's and cuDNN's libraries, where they were installed as packages
@@ -121,9 +120,8 @@ class OnnxRuntimeEngine:
         try:
             self._session = ort.InferenceSession(content, _session_options(threads, cores), providers=wanted)
         except Exception as error:  # ONNX Runtime raises a family of its own, not derived from one public class
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise SensorfuseError(
-                f"{path}: not an ONNX network that ONNX Runtime {ort.__version__} can load ({first}); "
+                f"{path}: not an ONNX network that ONNX Runtime {ort.__version__} can load ({first_line(error)}); "
                 "export it again, or reinstall the package"
             ) from None
         if _NAMES[provider] not in self._session.get_providers():
@@ -151,12 +149,7 @@ class OnnxRuntimeEngine:
 
     def warm_up(self) -> None:
         """Run once on zeros with batch 1, so that the first real run is not the slow one."""
-        self.run(
-            {
-                name: np.zeros([d if isinstance(d, int) else 1 for d in shape], self._input_types[name])
-                for name, shape in self.input_shapes.items()
-            }
-        )
+        self.run(zero_inputs(self.input_shapes, self._input_types))
 
 
 class BoundBuffers:
@@ -200,13 +193,6 @@ class BoundBuffers:
 
     def _value(self, array: NDArray[Any]) -> Any:
         return ort.OrtValue.ortvalue_from_numpy(array.copy(), self._device, _DEVICE)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise SensorfuseError(f"{path}: no readable network: {error.strerror or error}") from None
 
 
 def _session_options(threads: int, cores: Sequence[int]) -> ort.SessionOptions:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +18,13 @@ from sensorfuse.engine.cache import cache_folder, private_folder
 from sensorfuse.engine.engine import Backend, Engine, Precision
 from sensorfuse.engine.fallback import FallbackEngine, Level
 from sensorfuse.engine.onnxruntime import OnnxRuntimeEngine, Provider, driver_counts_gpus, why_not
-from sensorfuse.engine.precision import variant_path
+from sensorfuse.engine.precision import existing_variant
 from sensorfuse.errors import SensorfuseError
 
 Choice = Literal["auto", Backend]
 
 LADDER: tuple[Backend, ...] = ("tensorrt", "tensorrt_rtx", "onnxruntime-cuda", "onnxruntime-cpu")
 """Best first, the surest last. What is not in it is used only where it is asked for."""
-
-
-OPENED: Counter[Backend] = Counter()
-"""Networks that this process opened, by backend: the loss of a sensor must open none."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,6 @@ def open_engine(
     state = backend_state(backend)
     if not state.usable:
         raise SensorfuseError(f"engine {backend}: {state.missing}; `engine: auto` takes the best that there is")
-    OPENED[backend] += 1
     return OPENERS[backend](Path(path), precision, EngineOptions(threads, tuple(cores), cuda_graph))
 
 
@@ -170,14 +164,7 @@ def _open_torch(device: str, compiled: bool) -> Callable[[Path, Precision, Engin
 
 
 def _open_onnxruntime(path: Path, precision: Precision, options: EngineOptions, provider: Provider) -> Engine:
-    file = variant_path(path, precision)
-    if not file.is_file():
-        raise SensorfuseError(
-            f"{path.name} has no {precision} variant in this user's cache; make it with "
-            f"`sensorfuse compile --strategy STRATEGY --precision {precision}`, or set `fusion.precision: fp32`"
-            if precision != "fp32"
-            else f"{path}: no readable network: no such file"
-        )
+    file = existing_variant(path, precision)
     cache = private_folder(cache_folder("onnxruntime-tensorrt")) if provider == "tensorrt" else None
     return OnnxRuntimeEngine(
         file, options.threads, provider, options.cores, options.cuda_graph, cache, precision, source=path

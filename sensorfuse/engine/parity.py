@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, shape_inference
 
 from sensorfuse.engine.engine import Precision
-from sensorfuse.errors import SensorfuseError
+from sensorfuse.errors import SensorfuseError, first_line
 
 Arrays = Mapping[str, NDArray[Any]]
 GATES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 2e-2}
@@ -92,7 +92,7 @@ class CpuSession:
         try:
             self._session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises a family of its own
-            raise SensorfuseError(f"ONNX Runtime can't load the network: {str(error).splitlines()[0]}") from None
+            raise SensorfuseError(f"ONNX Runtime can't load the network: {first_line(error)}") from None
         self._names = [o.name for o in self._session.get_outputs()]
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:

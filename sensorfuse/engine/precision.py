@@ -6,11 +6,10 @@ the fp32 file that it was made of. `sensorfuse compile` writes it; whoever runs 
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from sensorfuse.engine.cache import cache_folder
-from sensorfuse.engine.engine import Precision
+from sensorfuse.engine.engine import Precision, read_network, sha256
 from sensorfuse.errors import SensorfuseError
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16", "int8")
@@ -32,9 +31,21 @@ def variant_path(onnx: Path, precision: Precision, symmetric: bool = False) -> P
         raise SensorfuseError(f"no precision is called {precision!r}; choose one of: {', '.join(PRECISIONS)}")
     if precision == "fp32":
         return Path(onnx)
-    try:
-        digest = hashlib.sha256(Path(onnx).read_bytes()).hexdigest()
-    except OSError as error:
-        raise SensorfuseError(f"{onnx}: no readable network: {error.strerror or error}") from None
+    digest = sha256(read_network(onnx))
     form = "-symmetric" if precision == "int8" and symmetric else ""
     return cache_folder("networks") / f"{Path(onnx).stem}-{digest[:24]}.v{VARIANT}.{precision}{form}.onnx"
+
+
+def existing_variant(onnx: Path, precision: Precision, symmetric: bool = False) -> Path:
+    """As `variant_path`, of a variant that has been made.
+
+    Raises:
+        SensorfuseError: it has not, the fp32 file can't be read, or no precision is called so.
+    """
+    path = variant_path(onnx, precision, symmetric)
+    if precision != "fp32" and not path.is_file():
+        raise SensorfuseError(
+            f"{Path(onnx).name} has no {precision} variant in this user's cache; make it with "
+            f"`sensorfuse compile --strategy STRATEGY --precision {precision}`, or set `fusion.precision: fp32`"
+        )
+    return path

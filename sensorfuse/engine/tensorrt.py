@@ -7,7 +7,6 @@ on the host, are made once, for the largest batch.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +17,8 @@ from numpy.typing import NDArray
 
 from sensorfuse.engine.cache import CacheKey, EngineCache, NoSpaceError
 from sensorfuse.engine.cuda_driver import CudaDriver
-from sensorfuse.engine.engine import BUILDS, Precision, check_inputs
-from sensorfuse.engine.precision import variant_path
+from sensorfuse.engine.engine import BUILDS, Precision, check_inputs, read_network, sha256, zero_inputs
+from sensorfuse.engine.precision import existing_variant
 from sensorfuse.engine.tensorrt_build import (
     BuildConfig,
     TensorRtBackend,
@@ -54,16 +53,7 @@ def engine_key(
     Raises:
         SensorfuseError: the file can't be read, or the precision has no variant in the cache.
     """
-    file = variant_path(onnx, precision, symmetric=True)
-    try:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise SensorfuseError(
-            f"{Path(onnx).name} has no {precision} variant in this user's cache; make it with "
-            f"`sensorfuse compile --strategy STRATEGY --precision {precision}`, or set `fusion.precision: fp32`"
-            if precision != "fp32"
-            else f"{onnx}: no readable network: {error.strerror or error}"
-        ) from None
+    digest = sha256(read_network(existing_variant(onnx, precision, symmetric=True)))
     profile = (config or BuildConfig()).text()
     return CacheKey(digest, precision, api.__name__, api.__version__, compute_capability, profile)
 
@@ -105,7 +95,7 @@ class TensorRtEngine:
             )
         self._key = engine_key(self.path, precision, api, capability, self._config)
         self._ahead = capability if ahead else None
-        self.digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        self.digest = sha256(read_network(self.path))
         self._engine = self._load()
         self._context = self._engine.create_execution_context()
         if self._context is None:
@@ -150,7 +140,7 @@ class TensorRtEngine:
     def warm_up(self) -> None:
         """Run on zeros with batch 1, so that the first real run is not the slow one."""
         for _ in range(WARM_RUNS):
-            self.run({n: np.zeros([1, *shape[1:]], self._types[n]) for n, shape in self.input_shapes.items()})
+            self.run(zero_inputs(self.input_shapes, self._types))
 
     def _load(self) -> Any:
         """The engine from the cache; built where the cache has none that can be loaded."""
@@ -163,7 +153,7 @@ class TensorRtEngine:
                 return engine
             log.warning("%s: the cached engine can't be loaded (%s); building it anew", self.path.name, self._why())
             self._cache.drop(self._key)
-        file = variant_path(self.path, self.precision, symmetric=True)
+        file = existing_variant(self.path, self.precision, symmetric=True)
         built = build_engine(file, self._api, self._ahead, self._config)
         try:
             self._cache.put(

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from sensorfuse.engine.engine import read_network
 from sensorfuse.errors import SensorfuseError
 
 TURING = "7.5"
@@ -126,10 +127,7 @@ def build_engine(
     """
     config, tell = config or BuildConfig(), progress or (lambda _: None)
     name, logger, start = Path(onnx).name, make_logger(api), time.perf_counter()
-    try:
-        content = Path(onnx).read_bytes()
-    except OSError as error:
-        raise SensorfuseError(f"{onnx}: no readable network: {error.strerror or error}") from None
+    content = read_network(onnx)
     builder = api.Builder(logger)
     if builder is None:
         raise SensorfuseError(f"{api.__name__} {api.__version__} makes no builder: {logger.last_error()}")

@@ -6,7 +6,6 @@ the export. Torch's thread count belongs to the process, not to the engine: the 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sensorfuse.engine.engine import BUILDS, Precision, check_inputs
+from sensorfuse.engine.engine import BUILDS, Precision, check_inputs, read_network, sha256, zero_inputs
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.encoders import ENCODERS, SweepPair
 from sensorfuse.fusion.export import encoder_examples, fusion_examples, sweep_examples
@@ -46,10 +45,7 @@ class TorchEngine:
     def __init__(self, path: Path, threads: int = 1, device: str = "cpu", compiled: bool = False) -> None:
         if device == "cuda" and not torch.cuda.is_available():
             raise SensorfuseError("engine torch-cuda: torch sees no NVIDIA GPU, or is a build for the CPU")
-        try:
-            self.digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        except OSError as error:
-            raise SensorfuseError(f"{path}: no readable network: {error.strerror or error}") from None
+        self.digest = sha256(read_network(path))
         self.path = Path(path)
         torch.set_num_threads(threads)
         module, examples, outputs = load_module(self.path)
@@ -77,7 +73,7 @@ class TorchEngine:
 
     def warm_up(self) -> None:
         """Run once on zeros with batch 1, so that the first real run is not the slow one."""
-        self.run({n: np.zeros([1, *shape[1:]], np.float32) for n, shape in self.input_shapes.items()})
+        self.run(zero_inputs(self.input_shapes, self._types))
 
 
 def load_module(path: Path) -> tuple[nn.Module, dict[str, Tensor], tuple[str, ...]]:

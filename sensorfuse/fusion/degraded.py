@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from sensorfuse.fusion.grid import SPATIAL
 from sensorfuse.fusion.model_files import weights_folder
-from sensorfuse.messages import MODALITIES, Detections, Modality, StreamTick
+from sensorfuse.messages import MODALITIES, Detections, StreamTick
 from sensorfuse.track.priors import SPEED_SIGMA_MPS
 
 FIGURE = "NDS on held-out simulated worlds"
-SPATIAL: tuple[Modality, ...] = ("camera", "lidar", "radar")
 
 
 @dataclass(frozen=True)

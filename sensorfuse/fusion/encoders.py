@@ -12,12 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sensorfuse.fusion.bev import LIDAR_CHANNELS, RADAR_CHANNELS
-from sensorfuse.fusion.grid import GRID
+from sensorfuse.fusion.grid import FEATURES, GRID
 from sensorfuse.fusion.lift import HEIGHTS_M
 from sensorfuse.fusion.preprocess import IMU_FEATURES
 from sensorfuse.fusion.sound import SOUND_FEATURES
 
-FEATURES = 24
 """C: width of every modality's tokens."""
 WIDE = 48
 

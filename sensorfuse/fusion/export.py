@@ -23,10 +23,9 @@ from torch import Tensor, nn
 
 from sensorfuse.engine.onnxruntime import OnnxRuntimeEngine
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.fusion.encoders import FEATURES
 from sensorfuse.fusion.graph_rewrite import rewrite
-from sensorfuse.fusion.grid import GRID
-from sensorfuse.fusion.model import OUTPUTS, SPATIAL, FusionNetwork
+from sensorfuse.fusion.grid import FEATURES, GRID, SPATIAL
+from sensorfuse.fusion.model import OUTPUTS, FusionNetwork
 from sensorfuse.fusion.network_state import next_name
 from sensorfuse.fusion.preprocess import INPUT_SHAPES
 from sensorfuse.messages import MODALITIES, Modality

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sensorfuse.messages import Modality
+
 
 @dataclass(frozen=True)
 class BevGrid:
@@ -48,5 +50,9 @@ class BevGrid:
 
 GRID = BevGrid()
 """The grid of the shipped weights: 80 m x 80 m around the robot."""
+FEATURES = 24
+"""Channels of every encoder's features, maps and vectors."""
+SPATIAL: tuple[Modality, ...] = ("camera", "lidar", "radar")
+"""Modalities whose features are maps on the grid; those of the others are vectors."""
 LIDAR_GRID = GRID.finer(2)
 """Input resolution of the LiDAR encoder, which halves it once."""

@@ -21,11 +21,12 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.decode import DecodeConfig, decode_boxes, decode_sounds
 from sensorfuse.fusion.feature_memory import FeatureMemory, RememberedMap
 from sensorfuse.fusion.fuser import FusionResult
+from sensorfuse.fusion.grid import SPATIAL
 from sensorfuse.fusion.hearing import Hearing, PcmBlock
 from sensorfuse.fusion.imputation.imputer import Imputer
 from sensorfuse.fusion.model_files import read_card, weights_of
 from sensorfuse.fusion.network_state import NetworkState
-from sensorfuse.fusion.networks import FEATURE_SHAPES, SPATIAL, in_one_line, open_encoder, open_fusion, open_sweeps
+from sensorfuse.fusion.networks import FEATURE_SHAPES, in_one_line, open_encoder, open_fusion, open_sweeps
 from sensorfuse.fusion.preprocess import Preprocessor
 from sensorfuse.fusion.sound import SoundFeatures
 from sensorfuse.fusion.warp import planar_motion, warp_map

@@ -13,8 +13,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sensorfuse.fusion.encoders import FEATURES
-from sensorfuse.fusion.grid import GRID
+from sensorfuse.fusion.grid import FEATURES, GRID, SPATIAL
 from sensorfuse.fusion.heads import DetectionHead, SceneHead
 from sensorfuse.fusion.methods.layout import TokenLayout
 from sensorfuse.fusion.strategies import find_learned, load_class
@@ -24,7 +23,6 @@ WIDTH = 32
 """D: width of fused tokens."""
 SCENE_TOKENS = 4
 PATCH = 4
-SPATIAL = ("camera", "lidar", "radar")
 
 
 ON_GRID = TokenLayout(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from sensorfuse.engine.engine import sha256
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.rig import Rig
 
@@ -28,7 +28,7 @@ def weights_of(rig: Rig) -> Path:
 
 def file_digest(path: Path) -> str:
     """First half of the SHA-256 of a file, as hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+    return sha256(path.read_bytes())[:32]
 
 
 def read_card(folder: Path, strategy: str) -> dict[str, Any]:

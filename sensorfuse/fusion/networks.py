@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sensorfuse.engine.engine import Engine, Precision
+from sensorfuse.engine.engine import Engine, Precision, zero_inputs
 from sensorfuse.engine.fallback import FallbackEngine
 from sensorfuse.engine.open import EngineOptions, open_best
 from sensorfuse.engine.precision import variant_path
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.decode import BOX_CHANNELS, GROUPS
-from sensorfuse.fusion.grid import GRID
+from sensorfuse.fusion.grid import FEATURES, GRID, SPATIAL
 from sensorfuse.fusion.network_state import next_name
 from sensorfuse.fusion.preprocess import INPUT_SHAPES
 from sensorfuse.messages import MODALITIES, SOUND_CLASSES, Modality
@@ -22,12 +22,10 @@ from sensorfuse.rig import FusionConfig
 Shapes = Mapping[str, tuple[int, ...]]
 """By name, without the batch axis."""
 
-FEATURE_WIDTH = 24
-SPATIAL: tuple[Modality, ...] = ("camera", "lidar", "radar")
 _CELLS = (GRID.cells, GRID.cells)
 
 FEATURE_SHAPES: dict[Modality, tuple[int, ...]] = {
-    m: (FEATURE_WIDTH, *_CELLS) if m in SPATIAL else (FEATURE_WIDTH,) for m in MODALITIES
+    m: (FEATURES, *_CELLS) if m in SPATIAL else (FEATURES,) for m in MODALITIES
 }
 """What the encoders give and the fusion networks take."""
 
@@ -94,7 +92,7 @@ def check_fit(path: Path, engine: Engine, takes: Shapes, gives: Shapes) -> None:
     state = {name: shape for name, shape in has.items() if next_name(name) in engine.output_names}
     if has != {**takes, **state}:
         raise _misfit(path, "takes", has, {**takes, **state})
-    made = engine.run({name: np.zeros((1, *shape), np.float32) for name, shape in has.items()})
+    made = engine.run(zero_inputs(engine.input_shapes, dict.fromkeys(has, np.float32)))
     given = {name: array.shape[1:] for name, array in made.items() if name in gives}
     if given != dict(gives):
         raise _misfit(path, "gives", given, gives)

@@ -23,7 +23,7 @@ from rich.table import Table
 from sensorfuse.fusion.decode import GROUP_OF_CLASS, GROUPS, on_grid
 from sensorfuse.fusion.evaluation.robustness_runs import Condition, Scene, make_runs
 from sensorfuse.fusion.fuser import Fuser, FusionResult
-from sensorfuse.fusion.learned import SPATIAL
+from sensorfuse.fusion.grid import SPATIAL
 from sensorfuse.fusion.strategies import make_fuser
 from sensorfuse.messages import CLASSES, MODALITIES, Detections, Truth
 from sensorfuse.rig import Rig

@@ -8,15 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sensorfuse.fusion.evaluation.corruptions import StreamCorruption
-from sensorfuse.fusion.evaluation.corruptions.cross_sensor import (
-    SPATIAL,
-    Schedule,
-    Schedules,
-    Span,
-    silenced,
-)
+from sensorfuse.fusion.evaluation.corruptions.cross_sensor import Schedule, Schedules, Span, silenced
 from sensorfuse.fusion.evaluation.robustness_play import Contestant, Evidence, Player, Record
 from sensorfuse.fusion.evaluation.robustness_runs import Condition, World, make_runs
+from sensorfuse.fusion.grid import SPATIAL
 from sensorfuse.messages import Modality
 from sensorfuse.rig import Rig
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.fusion.evaluation.corruptions import Corruption, RigCorruption, SampleCorruption
-from sensorfuse.fusion.evaluation.corruptions.cross_sensor import SPATIAL, Message, Schedule, Span
+from sensorfuse.fusion.evaluation.corruptions.cross_sensor import Message, Schedule, Span
+from sensorfuse.fusion.grid import SPATIAL
 from sensorfuse.fusion.training.dataset import WINDOW, ideal_tick, visible_objects
 from sensorfuse.messages import MODALITIES, Modality, Sample, Tick, Truth
 from sensorfuse.rig import Rig

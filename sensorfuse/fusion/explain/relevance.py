@@ -23,14 +23,14 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.explain.rules import Relevance, head_mean
 from sensorfuse.fusion.explain.subsets import object_cells
 from sensorfuse.fusion.explain.watch import Caught, Watch
-from sensorfuse.fusion.grid import GRID
+from sensorfuse.fusion.grid import GRID, SPATIAL
 from sensorfuse.fusion.methods.bottleneck import BottleneckFusion
 from sensorfuse.fusion.methods.co_attention import CoAttentionFusion, Connection
 from sensorfuse.fusion.methods.cross_modal_attention import CrossModalAttentionFusion
 from sensorfuse.fusion.methods.gated_cross_attention import GatedBlock, GatedCrossAttentionFusion
 from sensorfuse.fusion.methods.layout import TokenLayout
 from sensorfuse.fusion.methods.single_stream import SingleStreamFusion
-from sensorfuse.fusion.model import SPATIAL, FusionNetwork
+from sensorfuse.fusion.model import FusionNetwork
 from sensorfuse.messages import MODALITIES, Detections, Modality
 
 ATTENDING = ("cross_modal_attention", "co_attention", "single_stream", "bottleneck", "gated_cross_attention")

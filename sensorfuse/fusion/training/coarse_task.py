@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sensorfuse.fusion.decode import GROUPS
+from sensorfuse.fusion.grid import SPATIAL
 from sensorfuse.fusion.heads import PRIOR
 from sensorfuse.fusion.methods.layout import TokenLayout
-from sensorfuse.fusion.model import SPATIAL, WIDTH
+from sensorfuse.fusion.model import WIDTH
 from sensorfuse.fusion.training.driving import Trainee, load_encoders
 from sensorfuse.fusion.training.examples import Examples
 from sensorfuse.fusion.training.losses import LOSS_WEIGHTS, focal_loss

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.errors import SensorfuseError
-from sensorfuse.fusion.learned import SPATIAL, VX_UNIT_MPS, measurement_middle_ns
+from sensorfuse.fusion.grid import SPATIAL
+from sensorfuse.fusion.learned import VX_UNIT_MPS, measurement_middle_ns
 from sensorfuse.fusion.preprocess import INPUT_SHAPES, Preprocessor, small_image
 from sensorfuse.fusion.warp import planar_motion
 from sensorfuse.geometry import motion_between

@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sensorfuse.errors import SensorfuseError
+from sensorfuse.errors import SensorfuseError, first_line
 from sensorfuse.fusion.decode import GROUPS
-from sensorfuse.fusion.encoders import ENCODERS, FEATURES, SweepPair
-from sensorfuse.fusion.grid import GRID, BevGrid
+from sensorfuse.fusion.encoders import ENCODERS, SweepPair
+from sensorfuse.fusion.grid import FEATURES, GRID, SPATIAL, BevGrid
 from sensorfuse.fusion.heads import PRIOR
-from sensorfuse.fusion.model import OUTPUTS, SPATIAL, FusionNetwork
+from sensorfuse.fusion.model import OUTPUTS, FusionNetwork
 from sensorfuse.fusion.training.augmentation import disturb
 from sensorfuse.fusion.training.dataset import MAPS, SWEEP_BEFORE
 from sensorfuse.fusion.training.examples import Batch, Examples
@@ -228,7 +228,7 @@ def network_loss(
 
 def own_losses(model: Trainee, features: list[Tensor], batch: Batch) -> dict[str, Tensor]:
     """Of each map encoder that has examples in the batch: the focal loss of its own heatmap."""
-    out = {}
+    out: dict[str, Tensor] = {}
     for k, m in enumerate(SPATIAL):
         rows = batch.present[:, MODALITIES.index(m)] > 0.5
         if rows.any():
@@ -248,4 +248,4 @@ def load_encoders(encoders: Encoders, path: Path) -> None:
     try:
         encoders.load_state_dict(load_file(path))
     except Exception as error:  # safetensors raises its own class for a bad file, torch RuntimeError for other names
-        raise SensorfuseError(f"{path}: no encoder weights of this version: {str(error).splitlines()[0]}") from None
+        raise SensorfuseError(f"{path}: no encoder weights of this version: {first_line(error)}") from None

@@ -9,9 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sensorfuse.fusion.encoders import FEATURES
-from sensorfuse.fusion.grid import GRID
-from sensorfuse.fusion.model import SPATIAL
+from sensorfuse.fusion.grid import FEATURES, GRID, SPATIAL
 from sensorfuse.messages import MODALITIES
 
 

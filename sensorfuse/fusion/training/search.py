@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.fusion.grid import FEATURES
 from sensorfuse.fusion.methods.searched import ACTIVATIONS, TAPS, Genotype, SearchedFusion
 from sensorfuse.messages import MODALITIES
 
@@ -192,7 +193,6 @@ def genotype_of(wiring: Wiring) -> Genotype:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; see the module's text."""
-    from sensorfuse.fusion.encoders import FEATURES
     from sensorfuse.fusion.model import WIDTH
     from sensorfuse.fusion.model_files import weights_folder
     from sensorfuse.fusion.training.coarse_task import COARSE, CoarseTicks, held_out_loss

@@ -14,7 +14,8 @@ import numpy as np
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.evaluation.corruptions import audio, camera, cross_sensor, imu, lidar, radar
-from sensorfuse.fusion.evaluation.corruptions.cross_sensor import SPATIAL, Change
+from sensorfuse.fusion.evaluation.corruptions.cross_sensor import Change
+from sensorfuse.fusion.grid import SPATIAL
 from sensorfuse.messages import MODALITIES, Modality, Sample
 from sensorfuse.rig import Rig
 

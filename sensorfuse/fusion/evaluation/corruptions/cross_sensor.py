@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sensorfuse.fusion.grid import SPATIAL
 from sensorfuse.geometry import Transform, exp_rotation
 from sensorfuse.messages import MODALITIES, Modality
 from sensorfuse.rig import PoseConfig, Rig
@@ -26,7 +27,6 @@ SLOWEST = 4  # one message of so many comes
 FREEZE_NS = 1_000_000_000
 IMBALANCE = (1.0, 0.6, 0.3, 0.1, 0.0)
 """Of the level, each modality's share of messages lost, in an order drawn at random."""
-SPATIAL: tuple[Modality, ...] = ("camera", "lidar", "radar")
 
 
 @dataclass(frozen=True)
