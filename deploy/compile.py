@@ -7,7 +7,6 @@ strategies share encoders.
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from sensorfuse.deploy.compiled import Compiled, Row, Score, Target
+from sensorfuse.deploy.compiled import MADE, Compiled, Row, Target
+from sensorfuse.deploy.int8_gate import is_symmetric, judge_int8
 from sensorfuse.deploy.networks import QUANTIZED, LeftOut, Network, encoders, export_untrained, fusion_networks
 from sensorfuse.deploy.recordings import Recordings, drawn_inputs, record_log, record_worlds
 from sensorfuse.deploy.variants import Variant, make_variant
@@ -23,8 +23,6 @@ from sensorfuse.deploy.variants import Variant, make_variant
 from sensorfuse.engine.cache import EngineCache, NoSpaceError
 from sensorfuse.engine.engine import Precision
 from sensorfuse.engine.onnxruntime import OnnxRuntimeEngine
-from sensorfuse.engine.parity import SCORE_LOSS
-from sensorfuse.engine.precision import variant_path
 from sensorfuse.engine.tensorrt import engine_key
 from sensorfuse.engine.tensorrt_build import (
     BuildConfig,
@@ -37,10 +35,6 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.rig import Rig
 
 SCENARIOS = ("town",)
-JUDGED_FROM = 5000
-"""The first world that INT8 is judged on: no training and no calibration saw it."""
-MEASURE = "nds_ahead"
-"""The detection score, where all sensors look."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +88,8 @@ def compile_rig(
     for network in networks:
         for precision in config.precisions:
             _compile_network(network, precision, targets, recordings, config, cache, out, tell)
-    if (
-        "int8" in config.precisions
-        and found
-        and any(r.precision == "int8" and r.target == "onnxruntime" and r.status == "built" for r in out.rows)
-    ):
-        _judge(rig, found, config, out, tell)
+    judged = [n.name for n in found]
+    judge_int8(rig, judged, config.weights, SCENARIOS, config.score_worlds, config.score_ticks, out, tell)
     if config.out is not None:
         _copy_out(out, config.out)
     out.seconds = time.perf_counter() - start
@@ -176,7 +166,7 @@ def _with_untrained(
     assert config.untrained is not None
     still: list[LeftOut] = []
     for one in left_out:
-        if "no network" in one.reason:
+        if not one.learned:
             still.append(one)
             continue
         tell(f"exporting {one.name}, untrained")
@@ -205,7 +195,7 @@ def _compile_network(
         if precision == "int8" and network.name not in QUANTIZED:
             row.status, row.reason = "left out", "INT8 makes it no faster; it runs in fp32"
         else:
-            symmetric = precision == "int8" and target != "onnxruntime"
+            symmetric = precision == "int8" and is_symmetric(target)
             if symmetric not in variants:
                 tell(f"{network.name} {precision}: converting and comparing")
                 variants[symmetric] = _variant(network, precision, recordings, symmetric)
@@ -220,7 +210,7 @@ def _compile_network(
                     str(variant.path),
                 )
                 try:
-                    _build(row, network, variant, api, config, cache, tell)
+                    _build(row, network, variant, api, config, cache)
                 except UnsupportedPrecision as error:
                     row.status, row.reason = "left out", str(error)
                 except SensorfuseError as error:
@@ -238,9 +228,7 @@ def _variant(
         return error
 
 
-def _build(
-    row: Row, network: Network, variant: Variant, api: Any, config: CompileConfig, cache: EngineCache, tell: Tell
-) -> None:
+def _build(row: Row, network: Network, variant: Variant, api: Any, config: CompileConfig, cache: EngineCache) -> None:
     """Make the engine of a row, or find it in the cache."""
     if row.target == "onnxruntime" and row.precision == "bf16":
         row.size, row.status = variant.path.stat().st_size, "built"
@@ -268,43 +256,10 @@ def _build(
         raise
 
 
-def _judge(rig: Rig, found: Sequence[Network], config: CompileConfig, out: Compiled, tell: Tell) -> None:
-    """Detection scores before and after INT8, on unseen worlds; a variant that loses too much is not kept."""
-    from sensorfuse.fusion.evaluation.accuracy import evaluate
-
-    worlds = [(s, JUDGED_FROM + k) for k in range(config.score_worlds) for s in SCENARIOS]
-    names = [n.name for n in found]
-    told = f"scoring {', '.join(names)} in fp32 and INT8: {len(worlds)} worlds, {config.score_ticks} ticks each"
-    tell(told)
-    cpu = rig.with_fusion(engine="onnxruntime-cpu", precision="fp32")
-    with tempfile.TemporaryDirectory(prefix="sensorfuse-int8-") as folder:
-        in_int8 = Path(folder)
-        shutil.copytree(config.weights, in_int8, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-        for network in QUANTIZED:
-            source = variant_path(config.weights / f"{network}.onnx", "int8")
-            if source.is_file():
-                shutil.copyfile(source, in_int8 / f"{network}.onnx")
-        results = [evaluate(cpu, names, worlds, config.score_ticks, w) for w in (config.weights, in_int8)]
-    before, after = (
-        {n: float(s["conditions"]["all"][MEASURE]) for n, s in result["strategies"].items()} for result in results
-    )
-    out.scores = [Score(n, before[n], after[n]) for n in names]
-    lost = [s for s in out.scores if s.loss > SCORE_LOSS]
-    if not lost:
-        return
-    told = ", ".join(f"{s.strategy} {100 * s.loss:.1f} %" for s in lost)
-    for row in out.rows:
-        if row.precision == "int8" and row.status in ("built", "cached"):
-            row.status, row.reason = "failed", f"loses more than {100 * SCORE_LOSS:g} % of the score: {told}; not kept"
-            for symmetric in (False, True):
-                source = config.weights / f"{row.network}.onnx"
-                variant_path(source, "int8", symmetric).unlink(missing_ok=True)
-
-
 def _copy_out(out: Compiled, folder: Path) -> None:
     """Copies of what was made, under names for people."""
     for row in out.rows:
-        if row.status in ("built", "cached"):
+        if row.status in MADE:
             suffix = "onnx" if row.target == "onnxruntime" else "engine"
             name = f"{row.network}.{row.precision}.{row.target}.{row.architecture}.{suffix}"
             try:

@@ -11,6 +11,7 @@ from sensorfuse.engine.engine import Precision
 
 Target = Literal["onnxruntime", "tensorrt_rtx", "tensorrt"]
 Status = Literal["built", "cached", "left out", "failed"]
+MADE: tuple[Status, ...] = ("built", "cached")
 
 
 @dataclass
@@ -36,11 +37,14 @@ class Row:
 
 @dataclass
 class Score:
-    """A strategy's detection score in fp32 and with the encoders in INT8, on the same ticks."""
+    """A strategy's detection score in fp32 and with the encoders in INT8, on the same ticks. `symmetric`: INT8 in the
+    form that TensorRT takes.
+    """
 
     strategy: str
     before: float
     after: float
+    symmetric: bool = False
 
     @property
     def loss(self) -> float:

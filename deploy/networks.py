@@ -22,22 +22,22 @@ class Network:
 
     name: str
     path: Path
-    is_strategy: bool
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A strategy that has nothing to compile, and why."""
+    """A strategy that has nothing to compile, and why. `learned`: it would have a network, were it trained."""
 
     name: str
     reason: str
+    learned: bool = True
 
 
 def encoders(rig: Rig, weights: Path) -> list[Network]:
     """The encoders that a rig's sensors need."""
     fused = {rig.sensors[n].modality for n in rig.fused_streams()}
     names = [m for m in MODALITIES if m in fused] + (["sweeps"] if "lidar" in fused else [])
-    return [Network(name, weights / f"{name}.onnx", False) for name in names]
+    return [Network(name, weights / f"{name}.onnx") for name in names]
 
 
 def fusion_networks(strategies: Iterable[str], weights: Path) -> tuple[list[Network], list[LeftOut]]:
@@ -51,7 +51,7 @@ def fusion_networks(strategies: Iterable[str], weights: Path) -> tuple[list[Netw
     for name in strategies:
         path = weights / f"{name}.onnx"
         if find_strategy(name).kind == "objects":
-            without.append(LeftOut(name, "fuses objects, and has no network"))
+            without.append(LeftOut(name, "fuses objects, and has no network", learned=False))
             continue
         try:
             read_card(weights, name)
@@ -59,7 +59,7 @@ def fusion_networks(strategies: Iterable[str], weights: Path) -> tuple[list[Netw
             without.append(LeftOut(name, str(error)))
             continue
         if path.is_file():
-            found.append(Network(name, path, True))
+            found.append(Network(name, path))
         else:
             without.append(LeftOut(name, f"{path}: no such file; export the weights again"))
     return found, without
@@ -78,7 +78,7 @@ def export_untrained(strategy: str, folder: Path) -> Network:
     """
     path = folder / f"{strategy}.onnx"
     if path.is_file():
-        return Network(strategy, path, True)
+        return Network(strategy, path)
     try:
         import torch
 
@@ -88,4 +88,4 @@ def export_untrained(strategy: str, folder: Path) -> Network:
         raise SensorfuseError(f"untrained networks need `pip install 'sensorfuse[train]'` ({error})") from None
     torch.manual_seed(0)
     export_fusion(FusionNetwork(strategy).eval(), path)
-    return Network(strategy, path, True)
+    return Network(strategy, path)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from sensorfuse.deploy.compiled import Compiled, Row
+from sensorfuse.deploy.compiled import Compiled, Row, Score
 
 COLUMNS = ("network", "precision", "target", "for", "", "MB", "s", "parity", "gate", "in fp32", "key")
 
@@ -21,6 +21,11 @@ def figures(compiled: Compiled) -> dict[str, Any]:
         "scores": [{**asdict(s), "loss": round(s.loss, 5)} for s in compiled.scores],
         "left_out": [asdict(x) for x in compiled.left_out],
     }
+
+
+def form(score: Score) -> str:
+    """Which INT8 it is."""
+    return "int8 for TensorRT" if score.symmetric else "int8 for CPUs"
 
 
 def cells(row: Row) -> list[str]:
@@ -51,7 +56,7 @@ def print_compiled(compiled: Compiled, console: Console) -> None:
     if compiled.rows:
         console.print(table)
     for score in compiled.scores:
-        told = f"score {score.before:.4f} in fp32, {score.after:.4f} in int8: {100 * score.loss:+.2f} % lost"
+        told = f"score {score.before:.4f} in fp32, {score.after:.4f} in {form(score)}: {100 * score.loss:+.2f} % lost"
         console.print(f"{score.strategy}: {told}", highlight=False, soft_wrap=True)
     for row in compiled.rows:
         if row.reason:
@@ -65,7 +70,10 @@ def markdown(compiled: Compiled) -> str:
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(cells(row)) + " |" for row in compiled.rows]
     if compiled.scores:
-        lines += ["", "| strategy | score in fp32 | in int8 | lost |", "|---|---|---|---|"]
-        lines += [f"| {s.strategy} | {s.before:.4f} | {s.after:.4f} | {100 * s.loss:+.2f} % |" for s in compiled.scores]
+        lines += ["", "| strategy | score in fp32 | in | | lost |", "|---|---|---|---|---|"]
+        lines += [
+            f"| {s.strategy} | {s.before:.4f} | {form(s)} | {s.after:.4f} | {100 * s.loss:+.2f} % |"
+            for s in compiled.scores
+        ]
     lines += [f"\n{x.name}: left out: {x.reason}" for x in compiled.left_out]
     return "\n".join(lines) + "\n"

@@ -20,7 +20,7 @@ from sensorfuse.engine.onnxruntime import OnnxRuntimeEngine
 from sensorfuse.engine.parity import GATES, CpuSession, Difference, compare, emulated, worst
 from sensorfuse.engine.precision import variant_path
 from sensorfuse.engine.quantize import QuantizeConfig, quantize, relative_error
-from sensorfuse.errors import SensorfuseError
+from sensorfuse.errors import SensorfuseError, first_line
 
 Arrays = dict[str, NDArray[Any]]
 ISLANDS: tuple[tuple[str, ...], ...] = ((), ("Gemm",), ("Gemm", "MatMul"))
@@ -38,7 +38,6 @@ class Variant:
     difference: float
     gate: float | None
     kept: dict[str, int] = field(default_factory=dict)
-    notes: str = ""
 
 
 def make_variant(network: Path, precision: Precision, recorded: Sequence[Arrays], symmetric: bool = False) -> Variant:
@@ -64,7 +63,7 @@ def make_variant(network: Path, precision: Precision, recorded: Sequence[Arrays]
         _write(path, made.model)
         error = relative_error(model, made.model, recorded[1::2] or recorded)
         kept = dict(sorted(Counter(made.kept.values()).items()))
-        return Variant(path, precision, error, None, kept, f"{len(made.quantized)} layers, {made.calibration}")
+        return Variant(path, precision, error, None, kept)
     for islands in ISLANDS:
         mixed = to_mixed_precision(_load(network), precision, islands)
         runnable = emulated(mixed.model) if precision == "bf16" else mixed.model
@@ -77,9 +76,7 @@ def make_variant(network: Path, precision: Precision, recorded: Sequence[Arrays]
             f"{network.name}: only all in fp32 does it stay within {GATES[precision]:g}; run it in fp32"
         )
     _write(path, mixed.model)
-    return Variant(
-        path, precision, found.share, GATES[precision], mixed.kept_operators(), f"{len(mixed.lowered)} nodes"
-    )
+    return Variant(path, precision, found.share, GATES[precision], mixed.kept_operators())
 
 
 def _check(name: str, precision: Precision, found: Difference) -> None:
@@ -94,7 +91,7 @@ def _load(path: Path) -> onnx.ModelProto:
     try:
         return onnx.load(str(path))
     except Exception as error:  # protobuf's errors have no public base
-        raise SensorfuseError(f"{path}: not a readable ONNX network: {str(error).splitlines()[0]}") from None
+        raise SensorfuseError(f"{path}: not a readable ONNX network: {first_line(error)}") from None
 
 
 def _write(path: Path, model: onnx.ModelProto) -> None:

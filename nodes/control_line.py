@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import zmq
+from sensorfuse.nodes.ears import is_told
 
-from sensorfuse.endpoints import bind, make_socket
+from sensorfuse.endpoints import bind, make_socket, place
+from sensorfuse.errors import SensorfuseError
+from sensorfuse.keys import KeyRing
 from sensorfuse.rig import Rig
 from sensorfuse.wire import WireError, pack, unpack
 
+TIME_SUFFIX = "/time"  # of the name under which a process asks for the time
+STRANGER = "a host that is not known"
+
 
 class ControlLine:
-    """A ROUTER socket at the rig's endpoint `control`. A process is known by its name."""
+    """A ROUTER socket at the rig's endpoint `control`. A process is known by its name.
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], rig: Rig) -> None:
+    Where the endpoint asks for keys, a host speaks for those processes alone that the rig places on it: the streams that
+    it has, and on the pipeline's own host all others. `refused` counts what was said in the name of others, by host.
+
+    Args:
+        on_event: told of what a person should know, by process.
+    """
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], rig: Rig, on_event: Callable[[str, str], None]
+    ) -> None:
+        self.refused: Counter[str] = Counter()
+        self._endpoints = rig.endpoints
+        self._on_event = on_event
+        self._own = place(rig, "control")[1]  # the name of this host's key; None where nobody is asked for one
+        self._hosts: dict[str, str] = {}  # by public key
         self._socket = make_socket(context, zmq.ROUTER, 0)
         self._lock = bind(self._socket, rig, "control")
 
@@ -33,10 +54,13 @@ class ControlLine:
     def words(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """What processes said since, with their names; questions for the time are answered here."""
         while self._socket.poll(0):
-            parts = self._socket.recv_multipart()
+            parts = self._socket.recv_multipart(copy=False)
             heard_ns = time.monotonic_ns()
             try:
-                name, message = parts[0].decode(), unpack(parts[1])
+                name = parts[0].bytes.decode()
+                if not self._may_speak(parts[0], name):
+                    continue
+                message = unpack(parts[1].buffer)
             except (WireError, IndexError, UnicodeDecodeError):
                 continue
             if not isinstance(message, dict):
@@ -50,3 +74,25 @@ class ControlLine:
     def close(self) -> None:
         self._socket.close()
         self._lock.close()
+
+    def _may_speak(self, part: zmq.Frame, name: str) -> bool:
+        """Whether the host that a part came from has the process of this name; one that has not is counted."""
+        if self._own is None:
+            return True
+        host = self._host_of(part)
+        if host == (self._endpoints.host_of(name.removesuffix(TIME_SUFFIX)) or self._own):
+            return True
+        self.refused[host] += 1
+        if is_told(self.refused[host]):
+            told = f"{host} spoke for {name[:60]!r}, which is not one of its processes: refused"
+            self._on_event("supervisor", f"{told} ({self.refused[host]} so far)")
+        return False
+
+    def _host_of(self, part: zmq.Frame) -> str:
+        """Which host a part came from, by the key that it has proved to hold."""
+        with contextlib.suppress(zmq.ZMQError, SensorfuseError):
+            key = str(part.get("User-Id"))
+            if key not in self._hosts:
+                self._hosts.update({public: name for name, public in KeyRing().known().items()})
+            return self._hosts.get(key, STRANGER)
+        return STRANGER

@@ -19,6 +19,11 @@ LATE_WORDS_S = 2.0  # so long may messages of an earlier incarnation still come
 LIVE_QUEUE = 1024  # messages per stream
 
 
+def is_told(count: int) -> bool:
+    """Whether a person should hear of this one of many alike: of the 1st, 10th, 100th, ..."""
+    return str(count).strip("0") == "1"
+
+
 class Ears:
     """Sockets of several streams that are read as one.
 
@@ -80,10 +85,9 @@ class Ears:
         return not what
 
     def refuse(self, stream: str, what: str) -> bool:
-        """Count a message that does not count. True when a person should hear of it: at the 1st, 10th, 100th, ..."""
+        """Count a message that does not count. True when a person should hear of it."""
         self.refused[stream, what] += 1
-        digits = str(self.refused[stream, what])
-        return digits.strip("0") == "1"
+        return is_told(self.refused[stream, what])
 
     def _problem(self, stream: str, envelope: Envelope, sample: Sample | None) -> str:
         if envelope.stream != stream:

@@ -142,7 +142,9 @@ class _Fusion:
                 if self.data.refuse(stream, "not of the schema"):
                     self.process.event(f"a message of {stream} was refused: {error}")
                 continue
-            if self.data.admits(stream, envelope, sample) and not envelope.end and not envelope.problem:
+            if not self.data.admits(stream, envelope, sample):
+                continue
+            if not (envelope.end or envelope.problem or envelope.repeat):  # which no tick names
                 self.runner.add(envelope, sample, self.process.clock.now_ns())
 
     def _refuse(self, text: str) -> None:

@@ -111,7 +111,8 @@ class _Sensor:
         if problem:
             return Prepared(problem, SOUND, {})
         verdict = self.content.examine(sample)
-        return Prepared("", verdict, {} if verdict.problem else self.signature.measure(sample))
+        unseen = verdict.problem or verdict.repeat  # two that are alike would say that nothing moves
+        return Prepared("", verdict, {} if unseen else self.signature.measure(sample))
 
     def publish_torn(self, sample: Sample) -> None:
         """Send what is left of a message that was cut short on the wire."""
@@ -128,7 +129,7 @@ class _Sensor:
         problem, verdict, signature = prepared
         envelope = envelope_of(
             sample, self.boot, self.process.clock.now_ns(), order=order, problem=problem or verdict.problem,
-            signature=signature, suspect=verdict.suspect,
+            signature=signature, suspect=verdict.suspect, repeat=verdict.repeat,
         )  # fmt: skip
         self.publisher.send(encode_meta(envelope))
         if not problem:

@@ -112,7 +112,7 @@ class Supervisor:
         self._folder = run_folder(plan.rig)
         self._offset_ns = epoch_offset_ns(self._folder)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self.line = ControlLine(self._context, plan.rig)
+        self.line = ControlLine(self._context, plan.rig, self._event)
         slots = SLOTS if plan.twins else SLOTS[:1]
         self._ears = subscribe(
             self._context,

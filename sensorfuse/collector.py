@@ -50,7 +50,7 @@ class Collector:
 
     def tick(self, tick: Tick) -> None:
         self.tick_ids.add(tick.tick_id)
-        self._ticks[tick.tick_id] = (tick.t_ref_ns, tick.last_needed_recv_ns, tick.emit_ns)
+        self._ticks[tick.tick_id] = (tick.t_ref_ns + tick.shift_ns, tick.last_needed_recv_ns, tick.emit_ns)
         self.close(tick.dispositions)
 
     def frame(self, frame: FusedFrame) -> None:

@@ -346,6 +346,8 @@ class Tick:
     pose_covariance: NDArray[np.float64] = field(default_factory=lambda: np.full((6, 6), np.nan))  # see FusedFrame
     motion_ns: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))  # (K,) after t_ref, ascending
     motion: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3, 4)))  # (K, 3, 4) T_ref_t: base at each
+    pace: float = 1.0  # seconds of reference time per second of the host; not 1 where a log is played at another pace
+    shift_ns: int = 0  # host time - reference time at t_ref; `emit_ns` and `last_needed_recv_ns` are host time
 
 
 @dataclass

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from sensorfuse.messages import MODALITIES, Sample, sample_duration_ns
 from sensorfuse.shared_memory import NotShared, Place, SharedReader, SharedWriter
 
-WIRE_VERSION = 3
+WIRE_VERSION = 4
 MAX_HEADER_BYTES = 1 << 16
 MAX_RECORD_BYTES = 1 << 22  # ticks and fused frames
 MAX_ARRAYS = 16
@@ -48,7 +48,8 @@ class Envelope:
     `boot` is the publisher's incarnation. `order` is the place in the log that a replay gives it (-1 live). `problem`
     says why the payload is unusable ("" when sound). `signature` is what the sensor's process measured from the
     content.
-    `duration_ns` is what the sample covers from its stamp on (IMU batch, audio block, sweep).
+    `duration_ns` is what the sample covers from its stamp on (IMU batch, audio block, sweep). Of a `repeat`, the content
+    was measured when it first came, not when its stamp says: it tells nothing new, and never votes.
     """
 
     stream: str
@@ -68,6 +69,7 @@ class Envelope:
     signature: dict[str, Any] = dataclasses.field(default_factory=dict)
     end: bool = False  # the stream ends here; no payload
     suspect: str = ""  # what is odd of a payload that can be used
+    repeat: bool = False  # exactly the content of the message before, with a new stamp
 
 
 def receive(socket: zmq.Socket[bytes]) -> list[Any] | None:

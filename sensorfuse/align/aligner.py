@@ -5,6 +5,9 @@ of: every awaited stream is *settled* at `t`; the deadline. A stream is settled 
 when it has samples so near `t` that nothing nearer can come (its known minimum period says so). Streams that are silent
 for long are not awaited. Nothing is dropped without a reason: every sample that no tick chose is closed with one.
 
+Where the streams are a log that somebody plays at another pace, time is told at that pace from when it is known on:
+reference times are seconds of the log then, so that clocks, waits and the cadence are those of the recording.
+
 A plain state machine: `push(envelope, now)`, `poll(now)`. It owns no clock, socket or thread, and what a tick holds
 follows from the messages and their times, not from when it was polled.
 """
@@ -13,22 +16,29 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sensorfuse.align.content.stream_history import numbers
 from sensorfuse.align.ego_motion import EgoMotion, out_of_range
 from sensorfuse.align.gyro_bias import GyroBias
+from sensorfuse.align.paced_time import PacedTime
+from sensorfuse.align.replay_rate import ReplayRate
 from sensorfuse.align.schedule import FAR_NS, make_schedule
 from sensorfuse.align.stream_buffer import Entry, StreamBuffer
 from sensorfuse.align.uncertain_offsets import UncertainOffsets
+from sensorfuse.errors import first_line
 from sensorfuse.messages import BOUND_RANGE_M, LedgerReason, StreamTick, Tick
 from sensorfuse.rig import ImuConfig, Rig
 from sensorfuse.wire import Envelope
 
+Floats = NDArray[np.float64]
 SEQ = itemgetter(2)  # of an Entry
+SAME_TIME_NS = 1_000_000  # to which the paced time of two twins agrees
 MAX_CARRIED = 8192  # dispositions that one tick carries; more wait for the next
 MAX_CLOSED = 200_000  # that wait; beyond, the oldest are left to the ledger, which counts them as lost
 
@@ -63,6 +73,7 @@ class Aligner:
         self._slowest_first = sorted(self._fused.values(), key=lambda s: -s.nominal_ns)
         self._unsettled = iter(self._slowest_first)  # those after it are still to be looked at
         self._ready: list[Tick] = []  # decided while a later message was taken in, for the next poll
+        self._time, self._pace = PacedTime(), ReplayRate(len(self._streams))
         self._open()
 
     # ---- input
@@ -72,10 +83,16 @@ class Aligner:
 
         Unknown streams raise KeyError: the wire layer has checked the name.
         """
+        if self._time.began:
+            now_ns = self._time.paced_ns(now_ns)
+            envelope = replace(envelope, recv_ns=self._time.paced_ns(envelope.recv_ns))
         if now_ns > self._due_ns and envelope.recv_ns > self._due_ns:
             self._run(min(now_ns, envelope.recv_ns) - 1, now_ns)
         if self.offsets.due:
-            self.offsets.work()
+            try:
+                self.offsets.work()
+            except Exception as error:  # of what came long before this message: it must not cost this one
+                self.alerts.append(f"looking at what the streams saw of motion failed: {first_line(error)}")
         stream = self._streams[envelope.stream]
         stream.heard_ns = now_ns
         if not stream.take_expected(envelope, now_ns):
@@ -87,6 +104,13 @@ class Aligner:
             self._note_waited(stream, envelope, now_ns)
         if arrays or envelope.signature:
             self._feed_ego(stream, envelope, stream.entries[-1][3], arrays)
+
+    def discard(self, envelope: Envelope) -> None:
+        """Close a message that could not be taken in whole, unless it waits for its tick already."""
+        stream = self._streams[envelope.stream]
+        stream.tell_health()
+        if not any(entry[1:3] == (envelope.boot, envelope.seq) for entry in stream.entries):
+            self._closed.append((stream.name, envelope.boot, envelope.seq, "corrupt"))
 
     def _judge(
         self, stream: StreamBuffer, envelope: Envelope, now_ns: int, arrays: dict[str, NDArray[Any]] | None
@@ -102,6 +126,11 @@ class Aligner:
         if not stream.sequence.is_new(boot, seq):
             return
         stream.received += 1
+        recv_ns = self._time.host_ns(envelope.recv_ns)
+        if self._pace.push(stream.name, envelope.stamp_ns, recv_ns - envelope.duration_ns):
+            self.alerts.append(f"the streams are played at {self._pace.rate:.3g} times their own pace: time goes by it")
+            self._time.set_rate(self._pace.rate, self._time.host_ns(now_ns))
+            self._begin_anew()
         if not stream.admission.admits(now_ns):
             self._closed.append((stream.name, boot, seq, "queue_full"))
             return
@@ -118,17 +147,23 @@ class Aligner:
             stream.time.restarted = False
             self._flush_stream(stream)
         if stream.fused:
-            at = stream.hold(boot, seq, event, envelope.duration_ns, now_ns)
+            repeat, duration = envelope.repeat, envelope.duration_ns
+            if repeat:
+                at: int | None = stream.pass_over(event, duration, now_ns)
+            else:
+                at = stream.hold(boot, seq, event, duration, now_ns)
             if at is None:
                 stream.health.note_late(now_ns)
                 self._closed.append((stream.name, boot, seq, "late"))
                 return
             stream.tell_health_of(envelope, at, now_ns)
-            if stream.overfull:
+            if repeat:
+                self._closed.append((stream.name, boot, seq, "no_tick"))
+            elif stream.overfull:
                 self._drop(stream, 1, "queue_full")
             if stream.followed and self.schedule.offer(at, now_ns):
                 self._open(now_ns, envelope.recv_ns)
-            if stream.reach_ns >= stream.wanted_ns:
+            if stream.reach_ns >= stream.wanted_ns or (repeat and stream is self._waited):
                 self._note_waited(stream, envelope, now_ns)
         else:
             self._closed.append((stream.name, boot, seq, "no_tick"))
@@ -175,17 +210,18 @@ class Aligner:
                 self._ego.push_velocity(int(times[-1]), v, np.array([0.2, 0.2, 0.5]))
                 self.offsets.hear_speed(int(times[-1]), v)
         self.offsets.hear(envelope)
-        velocity = envelope.signature.get("ego_velocity_mps")
-        if velocity is not None:
-            sigma = np.asarray(envelope.signature["ego_velocity_sigma_mps"], dtype=np.float64)
+        velocity = numbers(envelope.signature, "ego_velocity_mps", 3)
+        sigma = numbers(envelope.signature, "ego_velocity_sigma_mps", 3)
+        if velocity is not None and sigma is not None:
             rate, _ = self._ego.rate_at(event_ns)
-            v = np.asarray(velocity, dtype=np.float64) - np.cross(rate, T_base_sensor.translation)
-            self._ego.push_velocity(event_ns, v, sigma)
+            self._ego.push_velocity(event_ns, velocity - np.cross(rate, T_base_sensor.translation), sigma)
 
     # ---- output
 
     def poll(self, now_ns: int) -> list[Tick]:
         """The ticks that are due, in order."""
+        if self._time.began:
+            now_ns = self._time.paced_ns(now_ns)
         if now_ns >= self._due_ns:
             self._run(now_ns, now_ns)
         if not self._ready:
@@ -195,10 +231,11 @@ class Aligner:
 
     def next_due_ns(self) -> int:
         """When `poll` may next have something although nothing arrives."""
-        return self._due_ns
+        return self._time.host_ns(self._due_ns)
 
     def flush(self, end_ns: int, now_ns: int) -> list[Tick]:
         """Every tick up to `end_ns`, whoever is missing: no more data will come."""
+        end_ns, now_ns = self._time.paced_ns(end_ns), self._time.paced_ns(now_ns)
         while self._anchor.t_ns <= end_ns:
             self._emit(now_ns, now_ns, False, now_ns)
         ticks, self._ready = self._ready, []
@@ -212,6 +249,13 @@ class Aligner:
         self._closed.clear()
         return closed
 
+    def _begin_anew(self) -> None:
+        """Time goes at another pace: what the streams showed of their clocks so far was told in other seconds."""
+        for stream in self._streams.values():
+            stream.begin_anew()
+            self._flush_stream(stream)
+        self.offsets = UncertainOffsets(self.rig, self._streams)
+
     def _lose_motion(self) -> None:
         """Own motion came to no number, by whatever nobody caught: it begins anew, or it would never be one again."""
         self.alerts.append("own motion was lost and begins anew")
@@ -219,7 +263,12 @@ class Aligner:
         self._gyro_bias = {n: GyroBias() for n in self._gyro_bias}
 
     def follow(self, tick: Tick) -> None:
-        """A standby takes the active twin's dead-reckoned pose, so that the odometry frame survives a takeover."""
+        """A standby takes the active twin's time, and its dead-reckoned pose, so that both survive a takeover."""
+        host_ns = tick.t_ref_ns + tick.shift_ns
+        if tick.pace != self._time.rate or abs(self._time.paced_ns(host_ns) - tick.t_ref_ns) > SAME_TIME_NS:
+            self._pace.rate = tick.pace
+            self._time.adopt(tick.pace, host_ns, tick.t_ref_ns)
+            self._begin_anew()
         if np.isfinite(tick.pose).all():
             self._ego.adopt(tick.pose, tick.t_ref_ns, tick.pose_covariance)
 
@@ -298,14 +347,9 @@ class Aligner:
             self.next_tick += not self.schedule.counted
         else:
             streams = [self._choose(s, t_ns, decided_ns) for s in self._fused.values()]
-            pose, motion_ns, motion = self._ego.advance_with_motion(t_ns)
-            twist, sigma = self._ego.twist_at(t_ns)
-            if not all(map(math.isfinite, (*pose.flat, *twist.tolist()))):
-                self._lose_motion()
-                pose, motion_ns, motion = self._ego.advance_with_motion(t_ns)
-                twist, sigma = self._ego.twist_at(t_ns)
+            pose, motion_ns, motion, twist, sigma = self._motion_at(t_ns)
             closed = [self._closed.popleft() for _ in range(min(MAX_CARRIED, len(self._closed)))]
-            pace = math.inf  # of what is seen there
+            host_ns, pace = self._time.host_ns, math.inf  # of what is seen there
             if all(map(math.isfinite, sigma.tolist())):
                 speeds = twist.tolist()
                 pace = math.hypot(*speeds[:3]) + math.hypot(*speeds[3:]) * BOUND_RANGE_M
@@ -313,8 +357,9 @@ class Aligner:
                 s.bound_m = pace * s.bound_ns / 1e9 if s.bound_ns else 0.0
             self._ready.append(
                 Tick(
-                    self.next_tick, t_ns, now_ns, deadline_hit, streams, pose, twist, sigma, closed, trigger_ns,
-                    self._ego.pose_covariance(), motion_ns, motion,
+                    self.next_tick, t_ns, host_ns(now_ns), deadline_hit, streams, pose, twist, sigma, closed,
+                    host_ns(trigger_ns), self._ego.pose_covariance(), motion_ns, motion, self._time.rate,
+                    host_ns(t_ns) - t_ns,
                 )
             )  # fmt: skip
             self.next_tick += 1
@@ -322,6 +367,18 @@ class Aligner:
         self.schedule.went_out(t_ns)
         self.offsets.went_out(t_ns)
         self._open()
+
+    def _motion_at(self, t_ns: int) -> tuple[Floats, NDArray[np.int64], Floats, Floats, Floats]:
+        """Of the robot itself at a tick: pose, motion since the last one and its times, twist and its sigma."""
+        try:
+            pose, motion_ns, motion = self._ego.advance_with_motion(t_ns)
+            twist, sigma = self._ego.twist_at(t_ns)
+            if all(map(math.isfinite, (*pose.flat, *twist.tolist()))):
+                return pose, motion_ns, motion, twist, sigma
+        except Exception as error:  # of numbers that nobody caught: no message may cost a tick
+            self.alerts.append(f"own motion failed: {first_line(error)}")
+        self._lose_motion()
+        return (*self._ego.advance_with_motion(t_ns), *self._ego.twist_at(t_ns))
 
     def _holds(self, stream: StreamBuffer, t_ns: int) -> bool:
         """Whether a tick at `t` would have something of a stream that it must have."""

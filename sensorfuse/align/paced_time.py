@@ -11,12 +11,17 @@ class PacedTime:
 
     def __init__(self) -> None:
         self.rate = 1.0
+        self.began = False  # whether it may differ from the host's time
         self._host_ns = self._paced_ns = 0
 
     def set_rate(self, rate: float, host_ns: int) -> None:
         """From `host_ns` on, time goes `rate` times as fast as the host's."""
-        self._host_ns, self._paced_ns = host_ns, self.paced_ns(host_ns)
-        self.rate = rate
+        self.adopt(rate, host_ns, self.paced_ns(host_ns))
+
+    def adopt(self, rate: float, host_ns: int, paced_ns: int) -> None:
+        """Go by another's: it was `paced_ns` at `host_ns`, and goes `rate` times as fast as the host's."""
+        self.rate, self._host_ns, self._paced_ns = rate, host_ns, paced_ns
+        self.began = True
 
     def paced_ns(self, host_ns: int) -> int:
         since = host_ns - self._host_ns

@@ -43,10 +43,15 @@ class Pace:
 
 class ReplayRate:
     """Feed it every message of every stream. `rate` is the log's seconds per second of the host: 1.0 for live sensors,
-    and as long as nothing else is sure. `streams` are those that agree on it, where it is not 1.
+    and as long as nothing else is sure. `streams` are those that agree on it, where it is not 1. It is enough to feed
+    it those messages that do not come as was expected: where most are played at another pace, those are.
+
+    Args:
+        count: how many streams there are, of which most must agree; by default, of those that are heard.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, count: int = 1) -> None:
+        self._count = count
         self.rate = 1.0
         self.streams: tuple[str, ...] = ()
         self._heard: dict[str, deque[tuple[int, int]]] = {}  # stamp, receive time
@@ -77,7 +82,7 @@ class ReplayRate:
             pace = pace_of(list(heard))
             if pace is not None:
                 paces[stream] = pace
-        rate, streams = common_rate(paces)
+        rate, streams = common_rate(paces, self._count)
         if rate is None:
             return False
         same = abs(rate / self._candidate - 1) <= MAX_CLOCK
@@ -119,13 +124,13 @@ def _slope(points: list[tuple[int, int]]) -> float | None:
     return None
 
 
-def common_rate(paces: dict[str, Pace]) -> tuple[float | None, tuple[str, ...]]:
+def common_rate(paces: dict[str, Pace], count: int = 1) -> tuple[float | None, tuple[str, ...]]:
     """The rate that most streams have and who has it: 1.0 and nobody where that is a clock's; None where they differ,
-    or one alone could be wrong.
+    or one alone could be wrong. Most: of those that have one, and of the `count` that there are.
     """
     agreeing = [tuple(n for n, p in paces.items() if p.agrees(own.rate)) for own in paces.values()]
     streams = max(agreeing, key=len, default=())
-    if 2 * len(streams) <= len(paces):
+    if 2 * len(streams) <= max(len(paces), count):
         return None, ()
     rate = float(np.median([paces[n].rate for n in streams]))
     if any(paces[n].agrees(1.0) for n in streams):

@@ -122,7 +122,7 @@ class StreamBuffer:
         boot, seq, stamp, duration = envelope.boot, envelope.seq, envelope.stamp_ns, envelope.duration_ns
         if seq != sequence.next_seq or boot != self.boot or boot != sequence.boot or envelope.problem or envelope.end:
             return False
-        if envelope.suspect or envelope.calibration != self.calibration:
+        if envelope.suspect or envelope.repeat or envelope.calibration != self.calibration:
             return False
         end, least, most, base, over, skew, at = time.routine
         if not (time.stamp_ns < stamp < end and least <= envelope.recv_ns - stamp - duration <= most):
@@ -189,6 +189,24 @@ class StreamBuffer:
         if reach > self.reach_ns:
             self.reach_ns = reach
         return at
+
+    def pass_over(self, event_ns: int, duration_ns: int, now_ns: int) -> int:
+        """Hold nothing of a sample that repeats what came before, and say where it would be: nothing new came of the
+        stream up to there.
+        """
+        at = event_ns if self.windowed else event_ns + duration_ns // 2
+        if at > self.newest_ns:
+            if not self.windowed:
+                self._learn_pace(at, now_ns)
+            self.newest_ns = at
+        return at
+
+    def begin_anew(self) -> None:
+        """Time goes at another pace: nothing is known of the clock, of delays and of intervals."""
+        self.tell_health()
+        self.time = StreamTime(self.config)
+        self.period_min_ns = round(0.8 * self.nominal_ns)
+        self._longest_ns, self._delays_ns = 0, (0, 0)
 
     @property
     def overfull(self) -> bool:

@@ -69,9 +69,13 @@ class UncertainOffsets:
         self._now_ns, self.due = t_ns, bool(self._turn)
 
     def work(self) -> None:
-        """Look at one stream."""
+        """Look at one stream. Should that fail, what it was made of is forgotten before the error goes on."""
+        self.due = False
         name = self._turn[0]
         self._turn.rotate(-1)
-        found = self._sync.estimate(name, self._now_ns)
+        try:
+            found = self._sync.estimate(name, self._now_ns)
+        except Exception:
+            self._sync.reset(name)
+            raise
         self._streams[name].time.correct(found.offset_ns, found.sigma_ns, found.epoch)
-        self.due = False

@@ -77,7 +77,8 @@ def watch(rig: Rig, scenario: str, seed: int, duration_s: float) -> Watch:
         before = time.process_time()
         verdict = checks[sample.stream].examine(sample)
         out.cost_us.setdefault(sample.modality, []).append(1e6 * (time.process_time() - before))
-        envelope = envelope_of(sample, 1, sample.recv_ns, problem=verdict.problem, suspect=verdict.suspect)
+        words = {"problem": verdict.problem, "suspect": verdict.suspect, "repeat": verdict.repeat}
+        envelope = envelope_of(sample, 1, sample.recv_ns, **words)
         aligner.push(envelope, sample.recv_ns)
         out.ticks += aligner.poll(sample.recv_ns)
     return out

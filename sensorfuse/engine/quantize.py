@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from sensorfuse.engine.mixed_precision import HEAVY, READS_NO_VALUES, constant_inputs, to_mixed_precision
-from sensorfuse.errors import SensorfuseError
+from sensorfuse.errors import SensorfuseError, first_line
 
 Inputs = Mapping[str, NDArray[Any]]
 Calibration = Literal["minmax", "percentile"]
@@ -159,10 +159,7 @@ def _calibrated(
             )
             return onnx.load(str(out))
         except Exception as error:  # ONNX Runtime's quantiser raises what it comes across
-            first = str(error).strip().splitlines()
-            raise SensorfuseError(
-                f"ONNX Runtime can't quantise the network: {first[0] if first else error!r}"
-            ) from None
+            raise SensorfuseError(f"ONNX Runtime can't quantise the network: {first_line(error)}") from None
 
 
 def _choose(model: onnx.ModelProto, config: QuantizeConfig) -> tuple[dict[str, str], dict[str, str]]:

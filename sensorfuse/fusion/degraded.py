@@ -63,7 +63,7 @@ class Expectations:
         try:
             accuracy = json.loads(path.read_text(encoding="utf-8"))["accuracy"]
             return Expectations(accuracy if accuracy["model"] == model else None)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return Expectations(None)
 
     def of(self, present: Iterable[str]) -> Expectation:

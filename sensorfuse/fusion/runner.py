@@ -16,6 +16,7 @@ import numpy as np
 
 from sensorfuse.fusion.degraded import Expectations, age, overdue_s
 from sensorfuse.fusion.fuser import Fuser, FusionResult
+from sensorfuse.fusion.model_files import weights_of
 from sensorfuse.messages import Detections, FusedFrame, LedgerReason, Sample, StreamTick, StreamUse, Tick
 from sensorfuse.rig import Rig
 from sensorfuse.track.tracker import ObjectTracker
@@ -86,7 +87,8 @@ class FusionRunner:
         self.failures: deque[str] = deque(maxlen=100)  # of encoders and engines, for the process to report
         self._encoded: deque[tuple[int, int]] = deque(maxlen=256)  # when encoders ran, monotonic time
         self._pending: OrderedDict[Key, None] = OrderedDict()  # raw samples to encode, oldest first
-        self._expectations = Expectations.read(fuser.strategy, fuser.model)
+        trained = weights_of(rig) if fuser.model else None  # what has no networks scores the same beside any
+        self._expectations = Expectations.read(fuser.strategy, fuser.model, trained)
         self._periods_ns = {n: c.period_ns for n, c in rig.sensors.items()}
         self._windowed = {n for n, c in rig.sensors.items() if c.modality in ("imu", "audio")}
 

@@ -1,7 +1,8 @@
 """Whether a sensor's content can be right: looked at in the sensor's process, sample by sample, before it is published.
 
 Each modality has its check, which says what is wrong with one sample; a fault counts when it has lasted. What cannot be
-used gives the message a problem, so that it never votes; what is odd but usable makes it suspect.
+used gives the message a problem, so that it never votes; what is odd but usable makes it suspect. Content that comes once
+more under a new stamp makes it a repeat from the first time on: it does not vote either, but is no trouble yet.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ OVER_S, OVER = 0.3, 3  # so long and so many samples without a usable fault, unt
 
 FROZEN_AFTER = 3  # times the same content once more
 FROZEN_IMU_SAMPLES = 20
+NEVER_ALIKE: frozenset[Modality] = frozenset(("camera", "lidar", "radar"))
+"""Whose noise makes no two measurements alike. Silence, and rates and forces of what stands still, may well be."""
 COMPARED = 4096  # values of an array, before all of them are
 DUPLICATE_WINDOW, DUPLICATE_SHARE = 32, 0.25
 
@@ -75,13 +78,17 @@ CHECKS: dict[Modality, type[Any]] = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one sample: why it cannot be used, or what is odd of it though it can; "" where nothing is."""
+    """Of one sample: why it cannot be used, or what is odd of it though it can; "" where nothing is. `repeat`: its
+    content is that of the sample before, so it says nothing of its own time.
+    """
 
     problem: str = ""
     suspect: str = ""
+    repeat: bool = False
 
 
 SOUND = Verdict()
+REPEATED = Verdict(repeat=True)
 
 
 class ContentCheck:
@@ -92,6 +99,7 @@ class ContentCheck:
         self._check = check
         self._repetition = Repetition(config)
         self._ignored = set(config.health.ignore)
+        self._never_alike = config.modality in NEVER_ALIKE and "frozen" not in self._ignored
         rate = config.message_rate_hz
         self._needed = {kind: max(f.least, math.ceil(f.after_s * rate)) for kind, f in FAULTS.items()}
         self._over = max(OVER, math.ceil(OVER_S * rate))
@@ -101,8 +109,10 @@ class ContentCheck:
     def examine(self, sample: Sample) -> Verdict:
         """What to think of the stream's next sample."""
         found = self._repetition.faults(sample) | self._check.faults(sample)
+        # pictures of one brightness are alike and are told as that
+        repeat = self._never_alike and self._repetition.repeats and "uniform" not in found
         if not found and not self._run and not self._standing:
-            return SOUND
+            return REPEATED if repeat else SOUND
         found = {kind: words for kind, words in found.items() if kind not in self._ignored}
         self._run = {kind: self._run.get(kind, 0) + 1 for kind in found}
         lasting = {kind: words for kind, words in found.items() if self._run[kind] >= self._needed[kind]}
@@ -110,11 +120,12 @@ class ContentCheck:
         standing |= {kind: (words, self._over) for kind, words in lasting.items() if FAULTS[kind].usable}
         self._standing = standing
         problem = "; ".join(words for kind, words in lasting.items() if not FAULTS[kind].usable)
-        return Verdict(problem, "; ".join(words for words, _ in standing.values()))
+        return Verdict(problem, "; ".join(words for words, _ in standing.values()), repeat)
 
 
 class Repetition:
-    """Content that comes again: with new stamps it is frozen, with the same stamp a duplicate.
+    """Content that comes again: with new stamps it `repeats`, and is frozen when it does so again and again; with the
+    same stamp it is a duplicate.
 
     Compared is a thinned copy, and where that is the same a digest of everything.
     """
@@ -124,6 +135,7 @@ class Repetition:
         self._thinned: list[NDArray[Any]] = []
         self._digest = b""  # of the last content, where it was taken
         self._times = 0  # that it came again
+        self.repeats = False  # the last sample, of content with another stamp
         self._stamp_ns: int | None = None
         self._copies: deque[bool] = deque(maxlen=DUPLICATE_WINDOW)
 
@@ -149,6 +161,7 @@ class Repetition:
             self._times = 0
         elif not copied:
             self._times += 1
+        self.repeats = self._times > 0
         found: dict[ContentFault, str] = {}
         length = max(1, len(sample.arrays.get("gyro_radps", ())))
         if self._times >= max(FROZEN_AFTER, math.ceil(self._samples_needed / length)):

@@ -18,7 +18,8 @@ REASON_WORDS = {
     "fused": "went into a fused frame",
     "superseded": "a newer or nearer sample of its stream was taken instead",
     "late": "came after the ticks it could have served",
-    "no_tick": "no tick wanted it: before the first, after the last, or a stream that fusion does not use",
+    "no_tick": "no tick wanted it: before the first, after the last, the same content once more, or a stream that fusion "
+    "does not use",
     "queue_full": "dropped at a full queue, or skipped because fusion was behind",
     "transport_lost": "published, never received: lost on a socket or inside a process that died",
     "corrupt": "its payload broke the contract of its modality",

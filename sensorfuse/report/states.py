@@ -22,7 +22,7 @@ STATES: dict[str, str] = {
     "invalid": "what it sends cannot be used",
     "recovering": "back, checked before it votes",
     "shed": "skipped, fusion was behind",
-    "failed": "its encoder failed",
+    "failed": "its encoder failed, or what was made of its samples",
 }
 """A stream's state at a tick, as shown. An age limit and a deadline are the rig's."""
 

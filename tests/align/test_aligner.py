@@ -105,6 +105,45 @@ def test_same_stamp_different_sequence_is_kept_apart(rig: Rig) -> None:
     assert sum(reasons(ticks, aligner)["lidar"].values()) == 4
 
 
+def test_content_that_comes_once_more_is_of_the_time_when_it_first_came() -> None:
+    """The LiDAR sends each sweep twice: none of the repeats is chosen, no tick waits longer for it, and to its health it
+    is a stream at its rate.
+    """
+    for policy in ("", ", policy: reference, reference: lidar", ", policy: any"):
+        rig = make_rig(policy)
+        runs = {}
+        for every in (1, 2):
+            messages = traffic(5)
+            for _, envelope, _ in messages:
+                envelope.repeat = envelope.stream == "lidar" and envelope.seq % every == 1
+            aligner = Aligner(rig, T0)
+            ticks = drive(aligner, messages, T0 + 5 * S)
+            runs[every] = [(t.t_ref_ns, t.emit_ns) for t in ticks]
+            rows = [by_stream(t)["lidar"] for t in ticks[5:-5]]
+            assert {s.status for s in rows} == {"ok"}
+            assert {s.health.state for s in rows} == {"ok"}
+            assert {s.health.missed for s in rows} == {0}
+            if every == 2:
+                assert {q % 2 for s in rows for q in s.seqs} == {0}
+                at = [t.t_ref_ns + s.dt_ns for t, s in zip(ticks[5:-5], rows, strict=True)]
+                assert at == [T0 + s.seqs[0] * S // 10 for s in rows]
+                assert reasons(ticks, aligner)["lidar"]["no_tick"] >= 20
+        assert runs[1] == runs[2], "the same ticks, at the same moments"
+
+
+def test_a_stream_that_only_repeats_coasts_and_is_stale(rig: Rig) -> None:
+    messages = traffic(4)
+    for _, envelope, _ in messages:
+        envelope.repeat = envelope.stream == "lidar" and envelope.seq > 20
+    ticks = drive(Aligner(rig, T0), messages, T0 + 4 * S)
+    rows = [by_stream(t)["lidar"] for t in ticks]
+    assert [s.seqs for s in rows[20:23]] == [[20]] * 3, "as long as it is not too old"
+    assert [s.dt_ns for s in rows[20:23]] == [0, -S // 10, -2 * S // 10]
+    assert {s.status for s in rows[23:]} == {"stale"}
+    assert not any(s.seqs for s in rows[23:])
+    assert not any(t.deadline_hit for t in ticks), "that nothing new came is known as soon as ever"
+
+
 def test_two_aligners_agree_and_a_late_one_numbers_alike(rig: Rig) -> None:
     messages = traffic(4, jitter_ms=10)
     whole = drive(Aligner(rig, T0), messages, T0 + 4 * S)

@@ -37,8 +37,10 @@ def spoilt(messages: list[Message], seed: int) -> list[Message]:
         elif what < 0.07:
             now += rng.randrange(120) * MS
             header.recv_ns = now
-        elif what < 0.08:
+        elif what < 0.075:
             header.problem = "cut off"
+        elif what < 0.08:
+            header.repeat = True
         elif what < 0.10:
             continue
         out.append((now, header, arrays))

@@ -58,7 +58,7 @@ def test_the_order_of_arrival_changes_no_tick(policy: str, one: list[int], other
 
 damage = st.lists(
     st.tuples(
-        st.integers(0, 160), st.sampled_from(["drop", "copy", "late", "back", "ahead", "zero", "corrupt", "reboot"])
+        st.integers(0, 160), st.sampled_from(["drop", "copy", "late", "back", "ahead", "zero", "corrupt", "reboot", "repeat"])
     ),
     max_size=40,
 )
@@ -81,6 +81,7 @@ def test_the_ledger_adds_up_whatever_happens(policy: str, faults: list[tuple[int
             now += 300 * MS
         if fault == "corrupt":
             envelope.problem = "empty payload"
+        envelope.repeat = fault == "repeat"
         if fault == "reboot":
             envelope.boot, envelope.seq = 2, i
         envelope.stamp_ns = {"back": envelope.stamp_ns - 30 * S, "ahead": envelope.stamp_ns + 900 * S, "zero": 0}.get(

@@ -62,7 +62,7 @@ def test_networks_are_the_encoders_that_a_rig_needs_and_one_per_strategy(small: 
     assert [n.name for n in encoders(shipped_rig("synthetic"), WEIGHTS)][-1] == "sweeps"
     found, left_out = fusion_networks(["hybrid", "late", "graph"], WEIGHTS)
     assert [n.name for n in found] == ["hybrid"] or "graph" in [n.name for n in found]
-    assert ("late", "fuses objects, and has no network") in [(x.name, x.reason) for x in left_out]
+    assert ("late", "fuses objects, and has no network", False) in [(x.name, x.reason, x.learned) for x in left_out]
     with pytest.raises(SensorfuseError, match="no fusion strategy is called 'magic'"):
         fusion_networks(["magic"], WEIGHTS)
     assert len(learned_strategies()) == 25
@@ -116,6 +116,36 @@ def test_int8_is_for_the_encoders_that_gain_and_is_judged(small: Rig, monkeypatc
     assert not compiled.ok
     assert "loses more than 1 % of the score: hybrid 2.0 %" in by_network(compiled, "int8")["radar"].reason
     assert not variant_path(WEIGHTS / "radar.onnx", "int8").exists()
+
+
+@pytest.mark.parametrize("loss", [0.004, 0.2])
+def test_int8_for_gpus_alone_is_judged_too(small: Rig, monkeypatch: pytest.MonkeyPatch, loss: float) -> None:
+    """Even of engines that lay in the cache already; by the file that they are made of."""
+
+    def evaluate(rig: Rig, names: list[str], worlds: Any, ticks: int, weights: Path) -> dict[str, Any]:
+        symmetric = variant_path(WEIGHTS / "radar.onnx", "int8", symmetric=True).read_bytes()
+        in_int8 = (weights / "radar.onnx").read_bytes() == symmetric
+        return {"strategies": {n: {"conditions": {"all": {"nds_ahead": 0.5 - loss * in_int8}}} for n in names}}
+
+    def cached(row: Row, *_: Any) -> None:
+        row.status = "cached"
+
+    monkeypatch.setattr("sensorfuse.fusion.evaluation.accuracy.evaluate", evaluate)
+    monkeypatch.setattr(compile_module, "_targets", lambda _: [("tensorrt_rtx", None, "8.9")])
+    monkeypatch.setattr(compile_module, "_build", cached)
+    compiled = compile_rig(small, config("hybrid", precisions=("int8",)))
+    assert compiled.scores == [Score("hybrid", 0.5, 0.5 - loss, symmetric=True)]
+    row = by_network(compiled, "int8")["radar"]
+    assert row.status == ("cached" if loss < 0.005 else "failed")
+    assert variant_path(WEIGHTS / "radar.onnx", "int8", symmetric=True).is_file() == (loss < 0.005)
+    assert "int8 for TensorRT" in markdown(compiled)
+
+
+def test_int8_that_nothing_can_judge_says_so(small: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compile_module, "fusion_networks", lambda *_: ([], []))
+    compiled = compile_rig(small, config(precisions=("int8",), untrained=tmp_path))
+    assert compiled.scores == []
+    assert by_network(compiled, "int8")["radar"].reason.startswith("not judged")
 
 
 def test_strategies_without_weights_are_told(small: Rig, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,9 @@ import pytest
 
 from sensorfuse.fusion.fuser import FusionResult
 from sensorfuse.fusion.runner import DATA_WAIT_NS, KEEP_NS, FusionRunner
+from sensorfuse.fusion.strategies import make_fuser
 from sensorfuse.messages import Detections, Sample, StreamTick, Tick
-from sensorfuse.rig import Rig, parse_rig
+from sensorfuse.rig import Rig, parse_rig, shipped_rig
 from sensorfuse.wire import Envelope, envelope_of
 
 MS = 1_000_000
@@ -234,6 +237,28 @@ def test_in_a_deterministic_replay_nothing_is_left_out_however_far_behind(rig: R
     while (made := runner.poll(0)) is not None:
         frames.append(made[0])
     assert all(f.uses[0].used for f in frames)
+
+
+def test_frames_say_what_the_cards_of_the_rigs_own_weights_expect(rig: Rig, tmp_path: Path) -> None:
+    conditions = {"all": {"nds": 0.7}, "no_lidar": {"nds": 0.4}, "no_radar": {"nds": 0.6}}
+    card = {"accuracy": {"model": "m1", "conditions": conditions, "median_ms": {"fuse": 2.0, "encode_lidar": 3.0}}}
+    (tmp_path / "test.json").write_text(json.dumps(card))
+    own = rig.with_fusion(weights=str(tmp_path))
+    for given, expected in ((own, 0.6), (rig, None)):
+        runner, _ = runner_of(given)
+        runner.add(*sample("lidar", 0), now_ns=0)
+        runner.push_tick(tick(0, lidar=[0]), 0)
+        made = runner.poll(0)
+        assert made is not None
+        assert made[0].expected_score == (pytest.approx(expected) if expected else pytest.approx(np.nan, nan_ok=True))
+        assert made[0].expected_ms == pytest.approx(5.0 if expected else np.nan, nan_ok=True)
+
+
+def test_a_strategy_without_networks_is_expected_the_same_beside_any_weights(tmp_path: Path) -> None:
+    rig = shipped_rig("synthetic")
+    for given in (rig, rig.with_fusion(weights=str(tmp_path))):
+        runner = FusionRunner(given, make_fuser(given, "late"), QuietTracker())  # type: ignore[arg-type]
+        assert runner._expectations.of(given.fusion.modalities).score > 0
 
 
 def test_only_the_newest_wait_for_the_encoder(rig: Rig) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sensorfuse.bench.health import small_rig
-from sensorfuse.health.content import FAULTS, ContentCheck, Verdict
+from sensorfuse.health.content import FAULTS, NEVER_ALIKE, ContentCheck, Verdict
 from sensorfuse.messages import Sample
 from sensorfuse.rig import HealthConfig, Rig, SensorConfig
 from sensorfuse.sim import SimulatedRig
@@ -166,6 +166,36 @@ def test_a_fault_ends_with_its_cause(stream: str) -> None:
         check.examine(replace(good[-1], stamp_ns=good[-1].stamp_ns + k + 1))
     assert check.examine(replace(good[-1], stamp_ns=good[-1].stamp_ns + 9)).problem
     assert [check.examine(s) for s in good[:5]] == [Verdict()] * 5
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_content_under_a_new_stamp_is_a_repeat_from_the_first_time_on(stream: str) -> None:
+    """Where noise makes no two measurements alike; the stream is frozen, which is trouble, no sooner than ever."""
+    verdicts = play(stream, frozen, 3)
+    alike = RIG.sensors[stream].modality not in NEVER_ALIKE
+    assert [v.repeat for v in verdicts] == [not alike] * 3
+    if not alike:
+        assert [bool(v.problem) for v in verdicts] == [False, False, True]
+    good = sound_samples(stream)
+    assert not any(v.repeat for v in play(stream, lambda sample, k, last: sample.arrays, len(good)))
+
+
+def test_which_messages_are_repeats() -> None:
+    """One that comes every second time new is no frozen stream; a copy is of the time that its stamp says; a copy of a
+    repeat is not, and a picture of one brightness is told as that.
+    """
+    good, check = sound_samples("lidar"), ContentCheck(config_of("lidar"))
+    played = [check.examine(replace(s, stamp_ns=2 * s.stamp_ns + k)) for s in good for k in range(2)]
+    assert [v.repeat for v in played] == [False, True] * len(good)
+    assert not any(v.problem or v.suspect for v in played)
+    check = ContentCheck(config_of("lidar"))
+    stamps = [0, 0, 1, 1]
+    assert [check.examine(replace(good[0], stamp_ns=t)).repeat for t in stamps] == [False, False, True, True]
+    black = replace(sound_samples("camera")[0], arrays={"image": np.zeros((90, 160, 3), np.uint8)})
+    check = ContentCheck(config_of("camera"))
+    assert not any(check.examine(replace(black, stamp_ns=k)).repeat for k in range(5))
+    check = ContentCheck(config_of("lidar", ignore=("frozen",)))
+    assert {check.examine(replace(good[0], stamp_ns=k)) for k in range(5)} == {Verdict()}
 
 
 def test_the_same_message_twice_is_a_duplicate_not_a_frozen_sensor() -> None:

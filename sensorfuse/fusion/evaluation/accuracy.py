@@ -154,7 +154,8 @@ def evaluate(
     weights: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Scores by strategy and condition, and each fuser's identity and median times.
+    """Scores by strategy and condition, and each fuser's identity and median times: of fusing, and per modality of
+    encoding, which strategies with the same encoders share.
 
     Args:
         rig: has a simulated world.
@@ -169,16 +170,17 @@ def evaluate(
     cases = conditions(rig)
     fusers = {s: make_fuser(rig, s, weights) for s in strategies}
     tallies = {s: {c: Tally() for c in cases} for s in strategies}
-    times: dict[str, dict[str, list[float]]] = {s: {} for s in strategies}
+    encode_s: dict[str, dict[str, list[float]]] = {f.encoders: {} for f in fusers.values()}
+    fuse_s: dict[str, list[float]] = {s: [] for s in strategies}
     for done, (scenario, seed) in enumerate(worlds, 1):
         for run in runs(rig, scenario, seed, ticks):
             encoded: dict[str, list[dict[str, list[Any]]]] = {}
             for name, fuser in fusers.items():
                 if fuser.encoders not in encoded:
-                    encoded[fuser.encoders] = encode_run(fuser, run, times[name])
+                    encoded[fuser.encoders] = encode_run(fuser, run, encode_s[fuser.encoders])
                 for case, present in cases.items():
                     result, took_s = fuse_run(fuser, run, encoded[fuser.encoders], present, rig)
-                    times[name].setdefault("fuse", []).append(took_s)
+                    fuse_s[name].append(took_s)
                     tallies[name][case].add(result, run[-1])
         if progress is not None:
             progress(done)
@@ -189,7 +191,10 @@ def evaluate(
             name: {
                 "model": fuser.model,
                 "engine": fuser.engine,
-                "median_ms": {k: round(1e3 * float(np.median(v)), 2) for k, v in times[name].items()},
+                "median_ms": {
+                    part: round(1e3 * float(np.median(took)), 2)
+                    for part, took in {**encode_s[fuser.encoders], "fuse": fuse_s[name]}.items()
+                },
                 "conditions": {c: t.summary() for c, t in tallies[name].items()},
             }
             for name, fuser in fusers.items()

@@ -63,7 +63,7 @@ class Imputer:
         again = f"train it with `sensorfuse train --task imputation --strategy {method}`, or set `impute: none`"
         try:
             encoders = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["encoders"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise SensorfuseError(f"fusion.impute: no network at {path}, or no record beside it; {again}") from None
         if encoders != file_digest(folder / ENCODERS_FILE):
             raise SensorfuseError(f"fusion.impute: {path} was trained on other encoders than those beside it; {again}")

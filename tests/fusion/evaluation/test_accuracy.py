@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,8 @@ import pytest
 from rich.console import Console
 
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.fusion.degraded import Expectations
+from sensorfuse.fusion.evaluation import accuracy
 from sensorfuse.fusion.evaluation.accuracy import (
     Tally,
     conditions,
@@ -122,6 +125,28 @@ def test_a_run_begins_without_memory_and_is_judged_at_its_last_tick(synthetic_ri
     for _ in range(2):
         result, _ = fuse_run(fuser, run, evidence, ("lidar", "imu"), synthetic_rig)
         assert result.detections.center[0, :2].tolist() == [3.0, 2.0]  # ticks seen; streams given
+
+
+def test_each_strategy_knows_the_times_of_encoders_that_it_shares(
+    synthetic_rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fusers = {name: Remembering() for name in ("first", "second", "third")}
+    fusers["third"].encoders = "others"
+    monkeypatch.setattr(accuracy, "make_fuser", lambda rig, name, weights: fusers[name])
+    given = {}
+    for name in ("lidar", "radar"):
+        stream = next(n for n, s in synthetic_rig.sensors.items() if s.modality == name)
+        given[stream] = [Sample(stream, name, 0, 0, 0, "f", {})]
+    empty = replace(scene(objects_at([(5, 0)]), [True]), samples=given)
+    monkeypatch.setattr(accuracy, "runs", lambda *_: iter([[empty]]))
+    scores = evaluate(synthetic_rig, list(fusers), [("town", 5000)], 1)["strategies"]
+    assert {n: set(s["median_ms"]) for n, s in scores.items()} == dict.fromkeys(
+        fusers, {"encode_lidar", "encode_radar", "fuse"}
+    )
+    encoders = [{k: v for k, v in s["median_ms"].items() if k != "fuse"} for s in scores.values()]
+    assert encoders[0] == encoders[1], "measured once"
+    modes = Expectations({**scores["second"], "conditions": {c: {"nds": 0.5} for c in ("all", "no_lidar", "no_radar")}})
+    assert np.isfinite([modes.of(m).ms for m in (("lidar", "radar"), ("lidar",), ("radar",))]).all()
 
 
 def test_late_fusion_is_judged_under_every_condition(synthetic_rig: Rig, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.messages import Sample
+from sensorfuse.picture_file import decode_picture
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -127,7 +128,7 @@ def _pixels(values: Floats) -> Picture:
 def _changed(sample: Sample, change) -> Sample:  # type: ignore[no-untyped-def]
     """The sample with its picture changed by a function of pictures (H, W) or (H, W, 3)."""
     if "jpeg" in sample.arrays:
-        decoded = cv2.imdecode(sample.arrays["jpeg"], cv2.IMREAD_COLOR)
+        decoded = decode_picture(sample.arrays["jpeg"], cv2.IMREAD_COLOR)
         if decoded is None:
             raise SensorfuseError(f"stream {sample.stream}, seq {sample.seq}: array 'jpeg' is no readable JPEG or PNG")
         return replace(sample, arrays={"image": change(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))})

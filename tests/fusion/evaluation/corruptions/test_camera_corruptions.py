@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -71,3 +74,22 @@ def test_grey_and_compressed_pictures_are_taken_too(change) -> None:  # type: ig
 def test_what_is_no_picture_is_said() -> None:
     with pytest.raises(SensorfuseError, match="jpeg"):
         camera.fog(sample_of("jpeg", np.zeros(10, np.uint8)), 0.5, rng())
+
+
+def test_a_small_file_of_a_huge_picture_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It states 70 million pixels, and holds them all: zeros, packed by deflate."""
+    width, height = 14_000, 5_000
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    packed = zlib.compress(bytes((width + 1) * height), 1)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    assert len(data) < 1 << 20
+    decode = cv2.imdecode
+    sizes: list[int] = []
+    monkeypatch.setattr(cv2, "imdecode", lambda *a: sizes.append(len(a[0])) or decode(*a))
+    with pytest.raises(SensorfuseError, match="no readable JPEG or PNG"):
+        camera.fog(sample_of("jpeg", np.frombuffer(data, np.uint8)), 0.5, rng())
+    assert sizes == [], "judged by what it states, before anything is decoded"

@@ -1,0 +1,134 @@
+"""Who may speak for which process on the supervisor's line, with real sockets and keys."""
+
+from __future__ import annotations
+
+import socket as sockets
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+from sensorfuse.nodes.control_line import ControlLine
+
+from sensorfuse.endpoints import connect, make_socket
+from sensorfuse.keys import KEYS_DIR_VARIABLE, KeyRing
+from sensorfuse.rig import Rig
+from sensorfuse.wire import pack, unpack
+
+HOSTS = {"roof": ["lidar"], "cellar": ["radar"]}
+
+
+@pytest.fixture
+def rig(synthetic_rig: Rig) -> Rig:
+    """The pipeline on `brain`, the LiDAR on `roof`, the radar on `cellar`; all know each other."""
+    with sockets.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = min(probe.getsockname()[1], 64000)
+    endpoints = {
+        "control": "tcp://127.0.0.1",
+        "port": port,
+        "key": "brain",
+        "hosts": {name: {"address": "tcp://127.0.0.2", "streams": streams} for name, streams in HOSTS.items()},
+    }
+    return Rig.model_validate({**synthetic_rig.model_dump(), "endpoints": endpoints})
+
+
+class Line:
+    """The supervisor's end, and processes of any host that connect to it under any name."""
+
+    def __init__(self, rig: Rig, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.rig, self.folder, self._monkeypatch = rig, folder, monkeypatch
+        self.context: Any = zmq.Context()
+        self.events: list[str] = []
+        self.use_keys_of("brain")
+        self.line = ControlLine(self.context, rig, lambda process, what: self.events.append(f"{process}: {what}"))
+        self.heard: list[tuple[str, dict[str, Any]]] = []
+        self._kept: list[Any] = []  # a socket that nobody holds closes
+
+    def use_keys_of(self, host: str) -> None:
+        self._monkeypatch.setenv(KEYS_DIR_VARIABLE, str(self.folder / host))
+
+    def process(self, host: str, name: str) -> Any:
+        self.use_keys_of(host)
+        out = make_socket(self.context, zmq.DEALER, 0)
+        out.setsockopt(zmq.IDENTITY, name.encode())
+        connect(out, self.rig, "control")
+        self.use_keys_of("brain")
+        self._kept.append(out)
+        return out
+
+    def listen(self, until: Any, wait_s: float = 20.0) -> bool:
+        """Take words until a condition holds."""
+        end = time.monotonic() + wait_s
+        while time.monotonic() < end:
+            self.line.wait(20)
+            self.heard += self.line.words()
+            if until():
+                return True
+        return False
+
+    def close(self) -> None:
+        self.line.close()
+        self.context.destroy(0)
+
+
+@pytest.fixture
+def line(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    monkeypatch.setenv("SENSORFUSE_RUN_DIR", tempfile.mkdtemp(prefix="sf-"))
+    rings = {name: KeyRing(tmp_path / name) for name in ("brain", *HOSTS)}
+    publics = {name: ring.make(name) for name, ring in rings.items()}
+    for name, ring in rings.items():
+        for other, public in publics.items():
+            if other != name:
+                ring.allow(other, public)
+    out = Line(rig, monkeypatch, tmp_path)
+    yield out
+    out.close()
+
+
+def test_a_host_speaks_for_its_own_processes(line: Line) -> None:
+    for host, name in (("brain", "align.0"), ("brain", "camera"), ("roof", "lidar"), ("cellar", "radar")):
+        line.process(host, name).send(pack({"kind": "ready", "pid": 1}))
+        assert line.listen(lambda name=name: line.heard and line.heard[-1][0] == name), name
+    assert line.line.refused == {}
+    asking = line.process("roof", "lidar/time")
+    asking.send(pack({"kind": "time", "number": 3, "t1": 4}))
+    assert line.listen(lambda: asking.poll(0))
+    assert unpack(asking.recv())["number"] == 3
+
+
+@pytest.mark.parametrize("name", ["align.0", "fusion.1", "recorder", "camera", "radar", "radar/time", "nobody", "lidar/x"])
+def test_a_host_does_not_speak_for_others(line: Line, name: str) -> None:
+    forger, honest = line.process("roof", name), line.process("roof", "lidar")
+    for _ in range(12):
+        forger.send(pack({"kind": "done" if "time" not in name else "time", "number": 1, "t1": 1, "pid": 1}))
+    assert line.listen(lambda: line.line.refused["roof"] == 12)
+    honest.send(pack({"kind": "ready"}))
+    assert line.listen(lambda: line.heard)
+    assert {heard for heard, _ in line.heard} == {"lidar"}
+    assert not forger.poll(50), "nor is it told the time"
+    assert len(line.events) == 2, "of the first and of the tenth"
+    assert line.events[0].startswith(f"supervisor: roof spoke for {name!r}")
+
+
+def test_the_pipelines_own_host_does_not_speak_for_others_either(line: Line) -> None:
+    line.process("brain", "lidar").send(pack({"kind": "ready"}))
+    assert line.listen(lambda: line.line.refused["brain"] == 1)
+    assert line.heard == []
+
+
+def test_without_keys_names_are_believed(synthetic_rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SENSORFUSE_RUN_DIR", tempfile.mkdtemp(prefix="sf-"))
+    context: Any = zmq.Context()
+    line = ControlLine(context, synthetic_rig, lambda *_: None)
+    peer = make_socket(context, zmq.DEALER, 0)
+    peer.setsockopt(zmq.IDENTITY, b"lidar")
+    connect(peer, synthetic_rig, "control")
+    peer.send(pack({"kind": "ready"}))
+    line.wait(20_000)
+    assert [name for name, _ in line.words()] == ["lidar"]
+    line.close()
+    context.destroy(0)
