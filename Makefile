@@ -33,11 +33,9 @@ demo: $(VENV)/.base
 	@$(BIN)/sensorfuse demo --out out/demo
 
 # those that start the pipeline's processes want the machine for themselves; the others share its cores
-PROCESSES := tests/nodes tests/bench tests/test_cli.py
-
 test: $(VENV)/.test
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile $(PROCESSES:%=--ignore=%)
-	@$(BIN)/python -m pytest -q $(PROCESSES)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile -m 'not alone'
+	@$(BIN)/python -m pytest -q -m alone
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 import zmq
+from sensorfuse.nodes.mishaps import Mishaps
 from sensorfuse.nodes.process import Process, parser, run
 
 from sensorfuse.align.aligner import Aligner
@@ -71,6 +72,7 @@ class _Align:
         streams = rig.streams()
         imus = [s for s in streams if rig.sensors[s].modality == "imu"]
         self.headers = process.ears({s: [f"{s}/meta", *([f"{s}/data"] if s in imus else [])] for s in streams})
+        self.parsing, self.pushing = (Mishaps(self.headers, process.event) for _ in range(2))
         self.log_clock = process.subscriber(["player"], ["clock"]) if process.lossless else None
         self.twin = process.subscriber([f"align.{1 - slot}"], ["tick"]) if not process.lossless else None
         self.publisher = process.publisher(f"align.{slot}")
@@ -136,7 +138,9 @@ class _Align:
         self._follow_twin()
         arrived: list[tuple[int, Envelope, Any]] = []
         for stream, frames in self.headers.receive(MAX_BATCH):
-            envelope, arrays = self._parse(stream, frames)
+            envelope, arrays = None, None
+            with self.parsing.survived(stream):
+                envelope, arrays = self._parse(stream, frames)
             if envelope is None:
                 continue
             if envelope.end:
@@ -149,7 +153,7 @@ class _Align:
             self._take_in_order()
             return
         for _, envelope, arrays in sorted(arrived, key=itemgetter(0)):  # after a stall, streams come one by one
-            aligner.push(envelope, self.process.clock.now_ns(), arrays)
+            self._push(envelope, self.process.clock.now_ns(), arrays)
         self._publish(aligner.poll(self.process.clock.now_ns()))
 
     def _take_in_order(self) -> None:
@@ -166,8 +170,14 @@ class _Align:
             now, envelope, arrays = self.waiting.pop(self.next_order)
             self.next_order += 1
             if envelope is not None:
-                self.aligner.push(envelope, now, arrays)
+                self._push(envelope, now, arrays)
             self._publish(self.aligner.poll(now))
+
+    def _push(self, envelope: Envelope, now_ns: int, arrays: Any) -> None:
+        aligner = self.aligner
+        assert aligner is not None
+        with self.pushing.survived(envelope.stream, lambda: aligner.discard(envelope)):
+            aligner.push(envelope, now_ns, arrays)
 
     def _parse(self, stream: str, frames: list[Any]) -> tuple[Envelope | None, Any]:
         topic = bytes(frames[0])

@@ -9,7 +9,6 @@ from sensorfuse.nodes.plan import Outcome, RunPlan
 
 from sensorfuse.inject.verdict import Damage, judge, score, tick_rows, worst
 from sensorfuse.messages import Detections, FusedFrame, Truth
-from sensorfuse.tick_set import longest_gap
 
 
 def assess(
@@ -22,25 +21,23 @@ def assess(
         frames: all that were published, in any order.
         pairs: tracks and truth by tick, where the truth is known.
     """
-    fusion, ledger = plan.rig.fusion, outcome.collector.ledger
+    fusion = plan.rig.fusion
     rows = tick_rows(frames, outcome.origin_ns, pairs)
     verdicts = judge(plan.faults, rows, outcome.ticks_expected, fusion.period_ns / 1e9)
-    there = {t for t in outcome.collector.frame_ids if t < outcome.ticks_expected}
     waits_ms = np.asarray(outcome.collector.timings_ms["capture_to_fused"])
-    missed = outcome.ticks_expected - len(there)
     late_ms = (fusion.deadline_ns + fusion.period_ns) / 1e6
     return Damage(
         verdicts,
         {
-            "ticks_missed": missed,
-            "ticks_late": missed + int((waits_ms > late_ms).sum()),
-            "longest_gap": longest_gap(there, (0, outcome.ticks_expected)),
+            "ticks_missed": outcome.ticks_missed,
+            "ticks_late": outcome.ticks_missed + int((waits_ms > late_ms).sum()),
+            "longest_gap": outcome.longest_gap,
             "latency_ms": float(np.percentile(waits_ms, 99)) if len(waits_ms) else None,
             "score": worst([score(rows)], most=False),
             "score_during": worst((v.score_during for v in verdicts), most=False),
             "score_after": worst((v.score_after for v in verdicts), most=False),
             "recovery_s": worst((v.recovery_s for v in verdicts), most=True),
-            "ledger_off": sum(abs(ledger.published(s) - sum(ledger.counts(s).values())) for s in plan.rig.streams()),
+            "ledger_off": sum(outcome.unaccounted(plan.rig).values()),
             "failures": len(outcome.failures),
         },
     )

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from sensorfuse.nodes.control_line import ControlLine
 from sensorfuse.nodes.crew import Child, Crew
+from sensorfuse.nodes.stopping import LAST_WORDS_S
 
 from sensorfuse.errors import SensorfuseError
 
-LAST_WORDS_S = 0.5
 HUNG_S = 5.0  # a process that says nothing for so long is no use to anyone
 HUNG_TWIN_S = 1.0  # one on duty whose twin stands by
 OWN_STALL_S = 0.25  # a supervisor that was away itself blames nobody for it

@@ -24,16 +24,15 @@ STRANGER = "a host that is not known"
 class ControlLine:
     """A ROUTER socket at the rig's endpoint `control`. A process is known by its name.
 
-    Where the endpoint asks for keys, a host speaks for those processes alone that the rig places on it: the streams that
-    it has, and on the pipeline's own host all others. `refused` counts what was said in the name of others, by host.
+    Where the endpoint asks for keys, a host speaks for those processes alone that the rig places on it: the streams
+    that it has, and on the pipeline's own host all others. `refused` counts what was said in the name of others, by
+    host.
 
     Args:
         on_event: told of what a person should know, by process.
     """
 
-    def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], rig: Rig, on_event: Callable[[str, str], None]
-    ) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], rig: Rig, on_event: Callable[[str, str], None]) -> None:
         self.refused: Counter[str] = Counter()
         self._endpoints = rig.endpoints
         self._on_event = on_event

@@ -10,6 +10,7 @@ import argparse
 from typing import Any
 
 import zmq
+from sensorfuse.nodes.mishaps import Mishaps
 from sensorfuse.nodes.process import Process, parser, run
 
 from sensorfuse.endpoints import SLOTS
@@ -55,6 +56,7 @@ class _Fusion:
         )
         streams = rig.fused_streams()
         self.data = process.ears({s: [f"{s}/data"] for s in streams})
+        self.mishaps = Mishaps(self.data, process.event)
         self.ticks = process.subscriber(
             [f"align.{s}" for s in (SLOTS[:1] if process.lossless else SLOTS)], ["tick", "end"]
         )
@@ -136,16 +138,20 @@ class _Fusion:
 
     def _take_data(self) -> None:
         for stream, frames in self.data.receive(MAX_BATCH):
-            try:
-                envelope, sample = decode_data(frames, self.shared)
-            except WireError as error:
-                if self.data.refuse(stream, "not of the schema"):
-                    self.process.event(f"a message of {stream} was refused: {error}")
-                continue
-            if not self.data.admits(stream, envelope, sample):
-                continue
-            if not (envelope.end or envelope.problem or envelope.repeat):  # which no tick names
-                self.runner.add(envelope, sample, self.process.clock.now_ns())
+            with self.mishaps.survived(stream):
+                self._take(stream, frames)
+
+    def _take(self, stream: str, frames: list[Any]) -> None:
+        try:
+            envelope, sample = decode_data(frames, self.shared)
+        except WireError as error:
+            if self.data.refuse(stream, "not of the schema"):
+                self.process.event(f"a message of {stream} was refused: {error}")
+            return
+        if not self.data.admits(stream, envelope, sample):
+            return
+        if not (envelope.end or envelope.problem or envelope.repeat):  # which no tick names
+            self.runner.add(envelope, sample, self.process.clock.now_ns())
 
     def _refuse(self, text: str) -> None:
         self.refused += 1

@@ -18,6 +18,7 @@ from sensorfuse.nodes.supervisor import Outcome, RunPlan, Supervisor
 
 from sensorfuse.align.ego_scoring import PoseTrack, score_ego_motion
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.fusion.grid import SPATIAL
 from sensorfuse.inject.limits import Limit
 from sensorfuse.inject.verdict import Damage
 from sensorfuse.log import open_log, read_frames
@@ -55,7 +56,7 @@ def check_log(log: Path, rig: Rig, allow_missing: bool) -> int:
     """
     with open_log(log, offsets_ns=rig.clock_offsets_ns()) as reader:
         have = reader.streams()
-        wanted = {s.log_stream or n: n for n, s in rig.sensors.items()}
+        wanted = rig.by_log_stream()
         missing = [w for w in wanted if w not in have]
         if missing and (not allow_missing or len(missing) == len(wanted)):
             raise SensorfuseError(
@@ -145,6 +146,7 @@ def _record(plan: RunPlan, outcome: Outcome, first: FusedFrame | None, command: 
         events=outcome.events,
         rejected=outcome.rejected,
         exchanges=outcome.exchanges,
+        unaccounted=outcome.unaccounted(plan.rig),
         frames_path=outcome.log_paths[0] if outcome.log_paths else plan.out / "fused.mcap",
     )
 
@@ -229,7 +231,7 @@ def _samples_of_sim(plan: RunPlan, outcome: Outcome, frames: list[FusedFrame]) -
     for frame in frames:
         out[frame.tick_id] = {}
         for use in frame.uses:
-            if use.used and use.modality in ("camera", "lidar", "radar"):
+            if use.used and use.modality in SPATIAL:
                 out[frame.tick_id][use.stream] = sim.sample(
                     use.stream, _k_at(sim, use.stream, frame.t_ref_ns - use.age_ns)
                 )
@@ -250,10 +252,10 @@ def _samples_of_log(plan: RunPlan, frames: list[FusedFrame]) -> dict[int, dict[s
         (use.stream, frame.tick_id): frame.t_ref_ns - use.age_ns
         for frame in frames
         for use in frame.uses
-        if use.used and use.modality in ("camera", "lidar", "radar")
+        if use.used and use.modality in SPATIAL
     }
     out: dict[int, dict[str, Sample]] = {f.tick_id: {} for f in frames}
-    by_log_name = {s.log_stream or n: n for n, s in rig.sensors.items()}
+    by_log_name = rig.by_log_stream()
     with open_log(plan.log, offsets_ns=rig.clock_offsets_ns()) as reader:
         names = [n for n in reader.streams() if n in by_log_name and any(by_log_name[n] == s for s, _ in wanted)]
         for sample in reader.samples(names):

@@ -14,10 +14,11 @@ FAILED = "made this process fail"
 
 
 class Mishaps:
-    """Survives errors that single messages bring about: the message is dropped, counted among those that were refused,
-    and told. Else it would end this process, and its twin, which hears the same.
+    """Survives errors that single messages bring about at one step of the work: the message is dropped, counted among
+    those that were refused, and told. Else it would end this process, and its twin, which hears the same.
 
-    `MOST_IN_A_ROW` messages in a row that fail are no messages' fault: the last one's error goes on and ends the process.
+    `MOST_IN_A_ROW` messages in a row that fail are no message's fault: the last one's error goes on and ends the
+    process.
 
     Args:
         ears: where the messages come from.

@@ -199,7 +199,7 @@ class ChildHandle:
         else:
             try:
                 os.kill(self.pid, 0)
-            except ProcessLookupError:
+            except (ProcessLookupError, PermissionError):  # or another user's by now
                 self._gone = True
         if self._gone:
             self.close()

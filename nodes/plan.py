@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from sensorfuse.inject.fault import Fault
 from sensorfuse.processes import Mode
 from sensorfuse.report.record import Event
 from sensorfuse.rig import Rig
+from sensorfuse.tick_set import longest_gap
+
+HELD_S = 3.0  # of a stream's messages an aligner or a fusion process holds so much at most: what is older has ended
 
 
 @dataclass
@@ -63,3 +67,28 @@ class Outcome:
     rejected: dict[str, int]  # records of the log that could not be read, by "stream: reason"
     failures: list[str]  # what a process could not do and no other start of it could
     exchanges: dict[str, dict[str, Any]]  # how well each process on another host last knew the time (`Timekeeper`)
+
+    @property
+    def ticks_missed(self) -> int:
+        """Ticks that were expected and never published."""
+        return self.ticks_expected - sum(t < self.ticks_expected for t in self.collector.frame_ids)
+
+    @property
+    def longest_gap(self) -> int:
+        """Successive ticks missed, at most."""
+        return longest_gap(self.collector.frame_ids, (0, self.ticks_expected))
+
+    def unaccounted(self, rig: Rig) -> dict[str, int]:
+        """Per stream, the messages that were received and that nobody ended. What an aligner or a fusion process held
+        when it was killed, and what was under way when a supervisor took the run over, is lost with them.
+        """
+        losses = sum(_takes_messages_along(e) for e in self.events)
+        held = {s: losses * math.ceil(HELD_S * 1e9 / c.period_ns) for s, c in rig.sensors.items()}
+        return self.collector.unaccounted(held)
+
+
+def _takes_messages_along(event: Event) -> bool:
+    if event.process == "supervisor":
+        return event.what.startswith("took over")
+    ends = event.what.startswith(("died (", "did not stop when told"))
+    return ends and event.process.startswith(("align.", "fusion."))

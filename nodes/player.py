@@ -55,7 +55,7 @@ class _Player:
         self.process = process
         self.args = args
         self.rig: Rig = process.rig
-        self.by_log_name = {s.log_stream or n: n for n, s in self.rig.sensors.items()}
+        self.by_log_name = self.rig.by_log_stream()
         self.sockets: dict[str, zmq.Socket[bytes]] = {}
         for stream in self.rig.streams():
             socket = process.adopt(make_socket(process.context, zmq.PUSH, 0 if process.lossless else 64))

@@ -25,7 +25,7 @@ from sensorfuse.endpoints import Bound, bind, connect, make_socket, run_folder
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.rig import Rig, load_rig
 from sensorfuse.shared_memory import SharedReader, SharedWriter, is_supported, shared_folder
-from sensorfuse.wire import WireError, pack, unpack
+from sensorfuse.wire import WireError, pack, send, unpack
 
 STATUS_PERIOD_S = 0.25
 EXIT_LINGER_MS = 5000
@@ -38,10 +38,10 @@ MAX_SILENCE_S = 10.0  # of a supervisor on another host
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process of this user exists."""
+    """Whether a process of this user exists; one of another user has taken over the number of one that is no more."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         return False
     return True
 
@@ -146,9 +146,7 @@ class Publisher:
 
     def send(self, frames: list[Any]) -> None:
         """Publish; big arrays travel without a copy."""
-        for i, frame in enumerate(frames):
-            flags = zmq.SNDMORE if i < len(frames) - 1 else 0
-            self.socket.send(frame, flags, copy=memoryview(frame).nbytes < 65536)
+        send(self.socket, frames)
 
     def close(self) -> None:
         self.socket.close()

@@ -30,21 +30,28 @@ class Restarts:
 
     def died(self, now_s: float) -> bool:
         """Note a death; True when it opens the circuit."""
-        if now_s - self._started_s > CALM_S:
-            self.deaths = self._opened = 0
+        self._calm_down(now_s)
         self.deaths += 1
         if self.deaths > BREAK_AFTER:
-            self.broken = True
-            self.due_s = now_s + min(MAX_OPEN_S, OPEN_S * 2**self._opened)
-            self._opened += 1
+            self._open(now_s)
         else:
             self.due_s = now_s + BACKOFF_S[min(self.deaths, len(BACKOFF_S)) - 1]
         return self.broken
 
     def fail(self, now_s: float) -> None:
-        """It said itself that another start would fail too: the circuit opens at once."""
-        self.deaths = BREAK_AFTER
-        self.died(now_s)
+        """It said itself that another start would fail too: the circuit opens at once, however long it lived."""
+        self._calm_down(now_s)
+        self.deaths = BREAK_AFTER + 1
+        self._open(now_s)
+
+    def _calm_down(self, now_s: float) -> None:
+        if now_s - self._started_s > CALM_S:
+            self.deaths = self._opened = 0
+
+    def _open(self, now_s: float) -> None:
+        self.broken = True
+        self.due_s = now_s + min(MAX_OPEN_S, OPEN_S * 2**self._opened)
+        self._opened += 1
 
     def hold(self, until_s: float) -> None:
         """Somebody keeps it down."""

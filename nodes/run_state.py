@@ -18,6 +18,7 @@ from sensorfuse.processes import Mode
 from sensorfuse.rig import Rig, load_rig
 
 FILE = "run.json"
+PROC = Path("/proc")
 
 
 @dataclass
@@ -45,15 +46,28 @@ class RunState:
 
     def running(self) -> dict[str, int]:
         """The processes that are still there, by name."""
-        return {name: pid for name, (pid, begun_s) in self.pids.items() if began_s(pid) == begun_s}
+        return {name: pid for name, (pid, mark) in self.pids.items() if start_mark(pid) == mark}
 
 
-def began_s(pid: int) -> float | None:
-    """When a process began (its id may be another's by now); None when there is none."""
+def start_mark(pid: int) -> float | None:
+    """When a process began (its id may be another's by now); None when there is none. On Linux in clock ticks since the
+    system began, which stay the same when somebody sets its clock; elsewhere a time of day.
+    """
     try:
         process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        ticks = _start_ticks(pid)
+        return process.create_time() if ticks is None else ticks
     except psutil.Error:
+        return None
+
+
+def _start_ticks(pid: int) -> int | None:
+    """The 22nd field of /proc/PID/stat (proc(5)); the name before it, in brackets, may hold anything."""
+    try:
+        return int((PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
         return None
 
 

@@ -53,12 +53,12 @@ class Saboteur:
             self._kill(fault, round(fault.amount), now_s)
         else:
             child = self._crew.children.get(fault.target)
-            if child is None or child.handle is None or not child.alive():
+            try:
+                if child is None or child.handle is None or not child.alive():
+                    raise ProcessLookupError
+                (self._stop if fault.kind == "stop" else self._fill_disk)(fault, child)
+            except (ProcessLookupError, FileNotFoundError, PermissionError):  # it may end at any moment, and be reaped
                 self._on_event(fault.target, f"was not there to suffer {fault}")
-            elif fault.kind == "stop":
-                self._stop(fault, child)
-            else:
-                self._fill_disk(fault, child)
 
     def _kill(self, fault: Fault, times: int, now_s: float) -> None:
         child = self._crew.children.get(fault.target)
@@ -80,9 +80,10 @@ class Saboteur:
         self._on_event(fault.target, "stopped on purpose")
 
         def go_on() -> None:
-            if child.handle is not None and child.handle.pid == pid and child.alive():
-                os.kill(pid, signal.SIGCONT)
-                self._on_event(fault.target, "let go on")
+            with contextlib.suppress(ProcessLookupError):
+                if child.handle is not None and child.handle.pid == pid and child.alive():
+                    os.kill(pid, signal.SIGCONT)
+                    self._on_event(fault.target, "let go on")
 
         self._lasting.append((fault.end_s, go_on))
 
@@ -95,7 +96,7 @@ class Saboteur:
         self._on_event(fault.target, f"its disk is full on purpose: {fault.amount:g} MB left")
 
         def make_room() -> None:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
             child.restarts.due_s = 0.0
             self._on_event(fault.target, "its disk has room again")

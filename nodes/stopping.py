@@ -12,7 +12,7 @@ from sensorfuse.nodes.crew import Child, Crew
 
 STOP_GRACE_S = 3.0
 DRAIN_GRACE_S = 60.0  # lossless: what is under way is brought to its end
-LAST_WORDS_S = 0.5
+LAST_WORDS_S = 0.5  # for the word of how a process ended to come
 POLL_MS = 10
 
 

@@ -14,6 +14,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ import zmq
 from sensorfuse.nodes.caretaker import Caretaker
 from sensorfuse.nodes.control_line import ControlLine
 from sensorfuse.nodes.crew import Child, Crew
+from sensorfuse.nodes.ears import is_told
+from sensorfuse.nodes.foreign_status import read_status
 from sensorfuse.nodes.plan import Outcome, RunPlan
 from sensorfuse.nodes.process import subscribe
-from sensorfuse.nodes.run_state import RunState, began_s, forget_run
+from sensorfuse.nodes.run_state import RunState, forget_run, start_mark
 from sensorfuse.nodes.sabotage import Saboteur
 from sensorfuse.nodes.stopping import stop_in_order
 
@@ -46,6 +49,7 @@ START_TIMEOUT_S = 120.0
 MAKING_PER_S = 10.0  # at most so long for a second of a synthetic world
 START_DELAY_NS = 300_000_000
 ADOPT_PERIOD_S = 0.1
+MAX_FOREIGN_WORDS = 500  # characters of an event of another host
 
 
 class Supervisor:
@@ -66,15 +70,17 @@ class Supervisor:
         self.stop_requested = False
         self.collector = Collector(plan.rig.streams(), rate=plan.rate or 1.0, clocked=not plan.lossless)
         self._taken_over = taken_over
-        self._origin_ns = 0
+        self._origin_ns = self._offset_ns = 0
         self._stop_ns: int | None = None
         self._started = False
         self._clock: RunClock | None = None
         self._strangers: set[str] = set()  # adopted, not heard of yet
         self._abroad: dict[str, Child] = {}  # sensors' processes on other hosts, as far as they have been heard of
         self._waiting: set[str] = set()  # of those, who is ready for the start
+        self._refused_abroad: Counter[str] = Counter()  # statuses of theirs that cannot be
         self._next_adoption_s = 0.0
         self._accounts_from: set[tuple[str, int]] = set()  # incarnations whose account begins with this supervisor
+        self._received_before: dict[int, dict[str, int]] = {}  # by adopted aligners, before this supervisor's account
 
     # ---- life of a run
 
@@ -278,7 +284,7 @@ class Supervisor:
         if plan.orphan_s <= 0 or self._clock is None:
             return
         pids = {name: child.handle.pid for name, child in self.children.items() if child.handle and child.alive()}
-        begun = {name: (pid, at) for name, pid in pids.items() if (at := began_s(pid)) is not None}
+        begun = {name: (pid, at) for name, pid in pids.items() if (at := start_mark(pid)) is not None}
         only = None if plan.only is None else list(plan.only)
         active = [c.name for c in self.children.values() if c.active]
         with contextlib.suppress(OSError):
@@ -349,11 +355,18 @@ class Supervisor:
             self._event(name, f"joined from the host {self.plan.rig.endpoints.host_of(name)}")
             self._send_start(abroad, active=True)
         elif message.get("kind") == "status":
-            self._note_time(abroad, message)
-            abroad.status = message
-            self._note_counts(abroad, message)
+            status = read_status(name, message)
+            if status is None:
+                self._refused_abroad[name] += 1
+                if is_told(self._refused_abroad[name]):
+                    told = f"a status that says nothing of {name} that could be: refused"
+                    self._event(name, f"{told} ({self._refused_abroad[name]} so far)")
+                return
+            self._note_time(abroad, status)
+            abroad.status = status
+            self._note_counts(abroad, status)
         elif message.get("kind") == "event":
-            self._event(name, str(message.get("text", "")))
+            self._event(name, str(message.get("text", ""))[:MAX_FOREIGN_WORDS])
 
     def _hear(self, child: Child, message: dict[str, Any]) -> None:
         kind = message.get("kind")
@@ -405,7 +418,11 @@ class Supervisor:
         for stream, count in status.get("published_by_stream", {}).items():
             self.collector.published(stream, 0, count)
         if "received" in status:
-            self.collector.received(f"{child.name}:{status['pid']}", status["received"])
+            pid, received = status["pid"], status["received"]
+            if child.adopted:
+                before = self._received_before.setdefault(pid, received)
+                received = {stream: n - before.get(stream, 0) for stream, n in received.items()}
+            self.collector.received(child.name, pid, received)
 
     def _note_time(self, child: Child, status: dict[str, Any]) -> None:
         """An event for each change in how well a process on another host knows the time."""

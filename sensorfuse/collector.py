@@ -43,9 +43,10 @@ class Collector:
         self.clocked = clocked
         self.ledger = Ledger(streams)
         self.timings_ms: dict[str, array[float]] = {stage: array("d") for stage in STAGES}
+        self.published_ns = array("q")  # when each frame went out, in the order of `timings_ms`
         self.tick_ids = TickSet()
         self.frame_ids = TickSet()
-        self._received: dict[str, dict[str, int]] = {}  # aligner process and pid -> stream -> count
+        self._received: dict[str, dict[int, dict[str, int]]] = {}  # aligner -> its incarnation -> stream -> count
         self._ticks: dict[int, tuple[int, int, int]] = {}  # tick_id -> t_ref, trigger, emit
 
     def tick(self, tick: Tick) -> None:
@@ -72,6 +73,7 @@ class Collector:
             if known is not None:
                 t_ref, trigger, emit = known
                 published = durations_ns["published_at"]
+                self.published_ns.append(published)
                 spent["capture_to_fused"] = (published - t_ref) / 1e6 / self.rate
                 spent["align_wait"] = (emit - t_ref) / 1e6 / self.rate
                 spent["decide"] = (emit - trigger) / 1e6 / self.rate
@@ -85,10 +87,27 @@ class Collector:
     def published(self, stream: str, boot: int, count: int) -> None:
         self.ledger.note_published(stream, boot, count)
 
-    def received(self, aligner: str, counts: dict[str, int]) -> None:
+    def received(self, aligner: str, incarnation: int, counts: dict[str, int]) -> None:
         """What one incarnation of an aligner has received so far."""
-        self._received[aligner] = counts
+        self._received.setdefault(aligner, {})[incarnation] = counts
 
     def received_total(self) -> dict[str, int]:
         """Per stream, the most that any one aligner received (twins receive the same)."""
-        return {s: max((c.get(s, 0) for c in self._received.values()), default=0) for s in self.streams}
+        every = [counts for lives in self._received.values() for counts in lives.values()]
+        return {s: max((c.get(s, 0) for c in every), default=0) for s in self.streams}
+
+    def unaccounted(self, held: dict[str, int]) -> dict[str, int]:
+        """Per stream, the messages that nobody ended although they were received: more of what was published was never
+        closed than what did not reach the aligners, by their own count, and what was lost with processes that died.
+
+        Args:
+            held: per stream, what processes that died may have held.
+        """
+        total = self.received_total()
+        lived = [counts for lives in self._received.values() if len(lives) == 1 for counts in lives.values()]
+        out = {}
+        for stream in self.streams:
+            heard = min((counts.get(stream, 0) for counts in lived), default=total[stream])  # by either of two twins
+            absent = max(0, self.ledger.published(stream) - heard)
+            out[stream] = max(0, self.ledger.unclosed(stream) - absent - held.get(stream, 0))
+        return out

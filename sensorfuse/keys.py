@@ -97,10 +97,15 @@ class KeyRing:
         """Know another host by its public key, in the place of what was known under that name.
 
         Raises:
-            SensorfuseError: the name or the key is none, the key is known under another name, or is this host's own
-                while the name is not.
+            SensorfuseError: the name or the key is none, the key is known under another name, or the name is this
+                host's own while the key is not, or the other way round.
         """
         name, public = checked_name(name), checked_key(public)
+        if self.exists and name == self.own()[0] and public != self.own()[1].decode():
+            raise SensorfuseError(
+                f"{name!r} is what this host's own key is called, and this is another key; give the other host another "
+                "name: `sensorfuse keys make NAME --replace` there"
+            )
         for other, known in self.known().items():
             if known == public and other != name:
                 raise SensorfuseError(f"this key is known as {other!r} already; `sensorfuse keys forget {other}` first")

@@ -295,7 +295,7 @@ class StreamHealth:
 
     state: HealthState = "ok"
     reason: str = ""
-    weight: float = 1.0  # of its vote: 0 without one, less than 1 while it fades in or is doubted
+    weight: float = 1.0  # of its vote: 0 without one, less than 1 while it fades in or is doubted; `late` alone fades
     period_ns: int = 0
     jitter_ns: int = 0
     heard: int = 0

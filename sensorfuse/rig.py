@@ -19,7 +19,7 @@ from sensorfuse.engine.engine import Backend, Precision
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.geometry import Transform
 from sensorfuse.messages import MODALITIES, Modality, StampSemantics
-from sensorfuse.yaml_model import YamlModel, key_fault, parse_model, read_text
+from sensorfuse.yaml_model import YamlModel, checked_model, key_fault, parse_model, read_text
 
 Vector3 = tuple[float, float, float]
 
@@ -159,6 +159,9 @@ class HealthConfig(YamlModel):
 
     `ignore` names faults of content that are not looked for. Data that is odd but usable is reported; `suspect` says
     whether it also counts less (`suspect_weight`) or is left out.
+
+    Weights between 0 and 1 are for strategies that fuse objects (`late`). Learned ones know a stream as present or
+    absent: one that fades in or is downweighted they count in full, so with them only `exclude` has an effect.
     """
 
     lost_s: Annotated[float | None, Field(gt=0, le=600)] = None
@@ -487,6 +490,10 @@ class Rig(YamlModel):
             raise SensorfuseError(f"rig {self.name!r} has no stream {stream!r}; it has {', '.join(self.sensors)}")
         return self.sensors[stream]
 
+    def by_log_stream(self) -> dict[str, str]:
+        """The rig's stream per stream name of a log."""
+        return {s.log_stream or n: n for n, s in self.sensors.items()}
+
     def clock_offsets_ns(self) -> dict[str, int]:
         """Per log stream name: what is added to its stamps to reach the reference clock."""
         return {s.log_stream or n: s.offset_ns for n, s in self.sensors.items()}
@@ -496,10 +503,14 @@ class Rig(YamlModel):
         return str(yaml.safe_dump(self.model_dump(mode="json", exclude_defaults=True), sort_keys=False))
 
     def with_fusion(self, **changes: Any) -> Rig:
-        """A copy with fields of `fusion` replaced and validated."""
+        """A copy with fields of `fusion` replaced and validated.
+
+        Raises:
+            SensorfuseError: a value is out of range, or does not go with the rest of the rig.
+        """
         data = self.model_dump()
         data["fusion"].update(changes)
-        return Rig.model_validate(data)
+        return checked_model(Rig, data, "rig")
 
     def on_one_host(self) -> Rig:
         """A copy whose processes all run here: a log's player takes the place of sensors elsewhere."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from sensorfuse.messages import Sample
 
-MAX_TIME_NS = 1 << 62
+MAX_COUNT = 1 << 62  # of times in ns and of numbers: sums of two of them still fit an integer array
 MAX_TEXT = 256
 MAX_META_VALUES = 256
 MAX_META_DEPTH = 4
@@ -15,7 +15,7 @@ MAX_SAMPLE_RATE_HZ = 10_000_000
 
 def header_problem(sample: Sample) -> str | None:
     """Say why a sample's header can't travel, or None: times beyond what integers hold, texts and `meta` too large."""
-    if not max(abs(sample.stamp_ns), abs(sample.recv_ns)) <= MAX_TIME_NS:
+    if not max(abs(sample.stamp_ns), abs(sample.recv_ns)) <= MAX_COUNT:
         return "stamp or receive time is beyond any clock"
     texts = (sample.stream, sample.frame, sample.calibration)
     if any(len(text) > MAX_TEXT or not text.isprintable() for text in texts):
@@ -40,5 +40,5 @@ def _count(value: Any, depth: int) -> int:
     if isinstance(value, str):
         return 1 if len(value) <= MAX_TEXT and value.isprintable() else MAX_META_VALUES + 1
     if type(value) is int:
-        return 1 if abs(value) <= MAX_TIME_NS else MAX_META_VALUES + 1
+        return 1 if abs(value) <= MAX_COUNT else MAX_META_VALUES + 1
     return 1 if value is None or isinstance(value, (bool, float)) else MAX_META_VALUES + 1

@@ -71,10 +71,9 @@ def shared_folder(run_folder: Path, root: Path = ROOT) -> Path:
     Raises:
         SensorfuseError: it cannot be made, or is another user's.
     """
-    user = root / f"sensorfuse-{os.getuid()}"
-    folder = user / hashlib.sha256(str(run_folder.resolve()).encode()).hexdigest()[:16]
+    folder = _folder_of(run_folder, root)
     try:
-        for part in (user, folder):
+        for part in (folder.parent, folder):
             part.mkdir(mode=0o700, exist_ok=True)
             found = part.lstat()
             if not stat.S_ISDIR(found.st_mode) or not is_private(found):
@@ -82,6 +81,15 @@ def shared_folder(run_folder: Path, root: Path = ROOT) -> Path:
     except OSError as error:
         raise SensorfuseError(f"cannot make the folder for shared memory, {folder}: {error.strerror}") from None
     return folder
+
+
+def count_rings(run_folder: Path, root: Path = ROOT) -> int:
+    """How many rings lie in the folder that belongs to a folder of sockets; none where there is no such folder."""
+    return sum(1 for _ in _folder_of(run_folder, root).glob("*.ring"))
+
+
+def _folder_of(run_folder: Path, root: Path) -> Path:
+    return root / f"sensorfuse-{os.getuid()}" / hashlib.sha256(str(run_folder.resolve()).encode()).hexdigest()[:16]
 
 
 def _lock(file: int, byte: int) -> bool:

@@ -15,7 +15,7 @@ import operator
 import struct
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgpack
@@ -24,14 +24,15 @@ import zmq
 from numpy.typing import NDArray
 
 from sensorfuse.messages import MODALITIES, Sample, sample_duration_ns
+from sensorfuse.sample_limits import MAX_COUNT
 from sensorfuse.shared_memory import NotShared, Place, SharedReader, SharedWriter
 
 WIRE_VERSION = 4
 MAX_HEADER_BYTES = 1 << 16
 MAX_RECORD_BYTES = 1 << 22  # ticks and fused frames
 MAX_ARRAYS = 16
-MAX_COUNT = 1 << 62  # of times and numbers: sums of two of them still fit an integer array
 MAX_PAYLOAD_BYTES = 1 << 28
+COPY_BYTES = 1 << 16  # from here on sockets are given the memory itself
 DTYPES = frozenset(np.dtype(d).str for d in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "?"))
 _EXT_ARRAY = 1
 _T = TypeVar("_T")
@@ -48,8 +49,8 @@ class Envelope:
     `boot` is the publisher's incarnation. `order` is the place in the log that a replay gives it (-1 live). `problem`
     says why the payload is unusable ("" when sound). `signature` is what the sensor's process measured from the
     content.
-    `duration_ns` is what the sample covers from its stamp on (IMU batch, audio block, sweep). Of a `repeat`, the content
-    was measured when it first came, not when its stamp says: it tells nothing new, and never votes.
+    `duration_ns` is what the sample covers from its stamp on (IMU batch, audio block, sweep). Of a `repeat`, the
+    content was measured when it first came, not when its stamp says: it tells nothing new, and never votes.
     """
 
     stream: str
@@ -70,6 +71,13 @@ class Envelope:
     end: bool = False  # the stream ends here; no payload
     suspect: str = ""  # what is odd of a payload that can be used
     repeat: bool = False  # exactly the content of the message before, with a new stamp
+
+
+def send(socket: zmq.Socket[bytes], frames: Sequence[Any]) -> None:
+    """One multipart message of buffers; big ones travel without a copy."""
+    for i, frame in enumerate(frames):
+        more = zmq.SNDMORE if i < len(frames) - 1 else 0
+        socket.send(frame, more, copy=memoryview(frame).nbytes < COPY_BYTES)
 
 
 def receive(socket: zmq.Socket[bytes]) -> list[Any] | None:

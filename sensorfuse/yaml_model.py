@@ -133,18 +133,35 @@ def parse_model(model: type[Model], text: str, source: str, noun: str) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        faults = []
-        for fault in error.errors():
-            loc = tuple(fault["loc"])
-            what = fault["msg"].removeprefix("Value error, ")
-            if what.startswith("@"):
-                _, below, what = what.split("@", 2)
-                loc += tuple(below.split("."))
-            key = ".".join(map(str, loc)) or noun
-            if fault["type"] == "extra_forbidden":
-                what = "unknown key"
-            faults.append(f"{source}:{_line_of(loc, lines)}: {key}: {what}")
+        faults = [f"{source}:{_line_of(loc, lines)}: {key}: {what}" for loc, key, what in _faults(error, noun)]
         raise SensorfuseError("\n".join(faults)) from None
+
+
+def checked_model(model: type[Model], data: Any, noun: str) -> Model:
+    """A model of plain data that was put together here, of options say.
+
+    Raises:
+        SensorfuseError: with `key: what is wrong` for each fault.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise SensorfuseError("\n".join(f"{key}: {what}" for _, key, what in _faults(error, noun))) from None
+
+
+def _faults(error: ValidationError, noun: str) -> list[tuple[KeyPath, str, str]]:
+    """Per fault the path to its key, that path as text, and what is wrong."""
+    out = []
+    for fault in error.errors():
+        loc = tuple(fault["loc"])
+        what = fault["msg"].removeprefix("Value error, ")
+        if what.startswith("@"):
+            _, below, what = what.split("@", 2)
+            loc += tuple(below.split("."))
+        if fault["type"] == "extra_forbidden":
+            what = "unknown key"
+        out.append((loc, ".".join(map(str, loc)) or noun, what))
+    return out
 
 
 def read_text(file: Path, noun: str, otherwise: str) -> str:

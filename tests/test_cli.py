@@ -37,7 +37,7 @@ def test_help_lists_every_command_and_each_has_an_example() -> None:
         assert command in listing
         if command != "bench":
             assert "Example: sensorfuse" in sensorfuse(command, "--help").stdout
-    for benchmark in ("pipeline", "sim", "dtw"):
+    for benchmark in ("pipeline", "align", "sim", "dtw", "health", "faults", "strategies", "transport", "guard"):
         assert "Example: sensorfuse bench" in sensorfuse("bench", benchmark, "--help").stdout
 
 

@@ -89,3 +89,13 @@ def test_a_damaged_pair_is_said_so(ring: KeyRing) -> None:
     file.unlink()
     with pytest.raises(SensorfuseError, match="sensorfuse keys make"):
         ring.own()
+
+
+def test_another_key_is_not_known_under_this_hosts_own_name(ring: KeyRing) -> None:
+    own, other = ring.make("brain"), zmq.curve_keypair()[0].decode()
+    with pytest.raises(SensorfuseError, match="'brain' is what this host's own key is called"):
+        ring.allow("brain", other)
+    assert ring.known() == {"brain": own}
+    ring.allow("brain", own)
+    ring.allow("roof", other)
+    assert ring.known() == {"brain": own, "roof": other}

@@ -121,3 +121,19 @@ def test_engines_that_cannot_be(block: str, words: str) -> None:
     text = shipped_rig("synthetic").to_yaml() + f"fusion:\n  {block}\n"
     with pytest.raises(SensorfuseError, match=words):
         parse_rig(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"rate_hz": 0.0}, "fusion.rate_hz: "),
+        ({"threads": 65}, "fusion.threads: "),
+        ({"engine": "foo"}, "fusion.engine: "),
+        ({"precision": "fp8"}, "fusion.precision: "),
+        ({"cores": (0,), "threads": 2}, "fusion.cores: names 1 cores for 2 threads"),
+        ({"policy": "reference", "reference": "sonar"}, "fusion.reference: 'sonar' is no stream"),
+    ],
+)
+def test_changes_that_cannot_be_are_told_by_their_key(changes: dict, words: str) -> None:
+    with pytest.raises(SensorfuseError, match=words):
+        shipped_rig("synthetic").with_fusion(**changes)

@@ -81,6 +81,5 @@ class Ledger:
 
     def unclosed(self, stream: str) -> int:
         """Samples that were published and that nobody ended: what is inferred to be lost, not told."""
-        return sum(
-            a.published - a.begin - sum(a.counts.values()) for a in self._accounts.get(stream, {}).values()
-        )
+        accounts = self._accounts.get(stream, {}).values()
+        return sum(a.published - a.begin - sum(a.counts.values()) for a in accounts)

@@ -17,11 +17,11 @@ from rich.table import Table
 
 from sensorfuse.bench.goals import Goal, print_goals
 from sensorfuse.inject.fault import Fault
-from sensorfuse.inject.verdict import Verdict, worst
 from sensorfuse.messages import MODALITIES, Modality
 from sensorfuse.nodes.launch import assess_run, check_log
 from sensorfuse.nodes.plan import RunPlan
 from sensorfuse.nodes.supervisor import Supervisor
+from sensorfuse.report.faults import back_after
 from sensorfuse.rig import Rig
 from sensorfuse.sim import SimulatedRig
 from sensorfuse.sim.recording import write_simulated_log
@@ -104,20 +104,22 @@ def _run(plan: RunPlan, kind: str, modalities: tuple[Modality, ...]) -> dict[str
     outcome = Supervisor(plan).run()
     shown = plan if plan.faults else replace(plan, faults=(Fault(target="none", kind="drop", at_s=AT_S, for_s=FOR_S),))
     damage = assess_run(shown, outcome)
-    verdicts: list[Verdict] = damage.verdicts
-    recovery = worst((v.recovery_s for v in verdicts), most=True)
-    first = verdicts[0]
+    plain = damage.to_dict()
+    verdicts, measures = plain["faults"], plain["measures"]
+    used = [v["used_share"] for v in verdicts if v["used_share"] is not None]
+    returns = [v["recovered"] for v in verdicts if v["recovered"] is not None]
     return {
         "kind": kind,
         "modalities": list(modalities),
-        "ticks": outcome.ticks_expected - int(damage.measures["ticks_missed"] or 0),
+        "ticks": outcome.ticks_expected - outcome.ticks_missed,
         "ticks_expected": outcome.ticks_expected,
-        "longest_gap": damage.measures["longest_gap"],
-        "ticks_late": damage.measures["ticks_late"],
-        "used_share": min((v.used_share for v in verdicts), default=math.nan),
-        "recovery_s": recovery,
-        "nds": [first.score_before, first.score_during, first.score_after],
-        "ledger_off": damage.measures["ledger_off"],
+        "longest_gap": measures["longest_gap"],
+        "ticks_late": measures["ticks_late"],
+        "used_share": min(used, default=None),
+        "recovered": all(returns) if returns else None,
+        "recovery_s": measures["recovery_s"],
+        "nds": [verdicts[0][k] for k in ("score_before", "score_during", "score_after")],
+        "ledger_off": measures["ledger_off"],
     }
 
 
@@ -126,7 +128,8 @@ def goals(figures: dict[str, Any]) -> list[Goal]:
     rows = figures["rows"]
     share = min(r["ticks"] / r["ticks_expected"] for r in rows)
     gap = max(r["longest_gap"] for r in rows)
-    recovery = max((r["recovery_s"] for r in rows if r["recovery_s"] is not None), default=math.nan)
+    known = [r for r in rows if r["recovered"] is not None]
+    recovery = max((r["recovery_s"] if r["recovered"] else math.inf for r in known), default=math.nan)
     return [
         Goal("ticks published of those expected, least of all rows", 1.0, share, at_least=True),
         Goal("longest gap of all rows", 1, gap, "ticks"),
@@ -148,9 +151,9 @@ def print_figures(figures: dict[str, Any], console: Console) -> None:
             f"{row['ticks']}/{row['ticks_expected']}",
             str(row["longest_gap"]),
             str(row["ticks_late"]),
-            "" if not row["modalities"] or math.isnan(row["used_share"]) else f"{row['used_share']:.0%}",
-            "" if row["recovery_s"] is None else f"{row['recovery_s']:.1f} s",
-            *("" if math.isnan(v) else f"{v:.3f}" for v in row["nds"]),
+            "–" if not row["modalities"] or row["used_share"] is None else f"{row['used_share']:.0%}",
+            back_after(row),
+            *("–" if v is None else f"{v:.3f}" for v in row["nds"]),
         )
     console.print(table)
     print_goals("faults", goals(figures), console)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -40,5 +41,13 @@ def print_goals(title: str, goals: Sequence[Goal], console: Console) -> None:
         table.add_column(name, justify="left" if name == "goal" else "right")
     for g in goals:
         aim = f"{'>=' if g.at_least else '<='} {g.goal:g} {g.unit}".rstrip()
-        table.add_row(g.name, aim, f"{g.measured:.4g} {g.unit}".rstrip(), "met" if g.met else "NOT MET")
+        table.add_row(g.name, aim, _measured(g), "met" if g.met else "NOT MET")
     console.print(table)
+
+
+def _measured(goal: Goal) -> str:
+    if math.isnan(goal.measured):
+        return "not measured"
+    if math.isinf(goal.measured) and goal.unit == "s":
+        return "never"
+    return f"{goal.measured:.4g} {goal.unit}".rstrip()

@@ -27,16 +27,17 @@ from sensorfuse.align.aligner import Aligner
 from sensorfuse.bench.header_rate import START_NS, eight_streams, headers
 from sensorfuse.bench.strategies import processor
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.fusion.grid import SPATIAL
 from sensorfuse.fusion.strategies import make_fuser
 from sensorfuse.fusion.warm_up import PERIOD_NS, TWIST, typical_sample
 from sensorfuse.messages import StreamTick, Tick
 from sensorfuse.rig import Rig
+from sensorfuse.sample_limits import MAX_COUNT
 from sensorfuse.track.tracker import ObjectTracker
 from sensorfuse.track.tracker_config import TrackerConfig
 from sensorfuse.wire import decode_data, encode_data, encode_meta, envelope_of
 
 Work = Callable[[], Any]
-HISTORY = Path("out/bench/history.jsonl")
 LEAST_CHANGE = 0.05
 SIGMAS = 3.0
 
@@ -60,7 +61,17 @@ class Change:
 
 
 def items(rig: Rig) -> dict[str, Work]:
-    """The fixed set, ready to run; each takes some milliseconds."""
+    """The fixed set, ready to run; each takes some milliseconds.
+
+    Raises:
+        SensorfuseError: the rig lacks a sensor that the set needs.
+    """
+    lacking = sorted(set(SPATIAL) - {rig.sensors[s].modality for s in rig.fused_streams()})
+    if lacking:
+        raise SensorfuseError(
+            f"rig {rig.name!r} fuses no {' and no '.join(lacking)}: this fixed set needs {', '.join(SPATIAL)}; "
+            "take `--rig synthetic`"
+        )
     samples = {s: typical_sample(rig, s) for s in rig.fused_streams()}
     work: dict[str, Work] = {}
     camera = next(s for s in samples.values() if s.modality == "camera")
@@ -89,12 +100,12 @@ def items(rig: Rig) -> dict[str, Work]:
         fuser = make_fuser(rig, strategy)
         evidence = {n: [fuser.encode(s)] for n, s in samples.items()}
         work[f"{strategy}: tick"] = partial(fuser.fuse, tick, evidence)
-        for modality in ("camera", "lidar", "radar") if strategy == "hybrid" else ():
+        for modality in SPATIAL if strategy == "hybrid" else ():
             sample = next(s for s in samples.values() if s.modality == modality)
             work[f"{strategy}: {modality} encoder"] = partial(fuser.encode, sample)
     tracker = ObjectTracker(TrackerConfig.from_rig(rig))
     found = make_fuser(rig, "late").fuse(tick, {n: [make_fuser(rig, "late").encode(s)] for n, s in samples.items()})
-    times = iter(range(PERIOD_NS, 1 << 62, PERIOD_NS))
+    times = iter(range(PERIOD_NS, MAX_COUNT, PERIOD_NS))
 
     def track() -> None:
         for _ in range(10):

@@ -6,7 +6,6 @@ Run `python -m sensorfuse.bench.health --seconds 300` for about an hour of simul
 
 from __future__ import annotations
 
-import argparse
 import heapq
 import tempfile
 import time
@@ -19,7 +18,8 @@ import yaml
 from rich.console import Console
 
 from sensorfuse.align.aligner import Aligner
-from sensorfuse.bench.goals import Goal, print_goals
+from sensorfuse.bench.goals import Goal
+from sensorfuse.errors import SensorfuseError
 from sensorfuse.health.content import ContentCheck
 from sensorfuse.messages import Modality, Sample, Tick
 from sensorfuse.rig import Rig, shipped_rig
@@ -139,7 +139,14 @@ def noticed_and_recovered_s(seen: Watch) -> tuple[float, float, float]:
 
 
 def measure(seconds: float = 6.0, worlds: Sequence[str] | None = None, seed: int = 40) -> list[Goal]:
-    """The health goals, over so many seconds of each scenario, each with another seed."""
+    """The health goals, over so many seconds of each scenario, each with another seed.
+
+    Raises:
+        SensorfuseError: a scenario would end before anything counts.
+    """
+    if seconds <= WARM_UP_S:
+        raise SensorfuseError(f"--seconds {seconds:g}: the first {WARM_UP_S:g} s do not count; take more")
+    chosen = scenarios() if worlds is None else worlds
     rig = small_rig()
     alarms: list[str] = []
     total_s = 0.0
@@ -147,11 +154,11 @@ def measure(seconds: float = 6.0, worlds: Sequence[str] | None = None, seed: int
     goals: list[Goal] = []
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        for i, name in enumerate(scenarios() if worlds is None else worlds):
+        for i, name in enumerate(chosen):
             world, lossy = _sound_world(name, folder)
             seen = watch(rig, world, seed + i, seconds)
             alarms += [f"{name} {seed + i}: {a}" for a in false_alarms(seen, lossy)]
-            total_s += seconds - min(seconds, WARM_UP_S)
+            total_s += seconds - WARM_UP_S
             for modality, values in seen.cost_us.items():
                 cost.setdefault(modality, []).extend(values)
         for kind in ("freeze", "outage"):
@@ -162,19 +169,6 @@ def measure(seconds: float = 6.0, worlds: Sequence[str] | None = None, seed: int
             goals.append(Goal(f"{kind} of every stream: until every vote is whole", 2.0, whole, "s"))
     for alarm in alarms:
         Console(stderr=True).print(alarm, highlight=False)
-    first = Goal(f"false health alarms an hour, over {total_s:.0f} s of {len(scenarios())} scenarios", 0.0, 3600 * len(alarms) / total_s)  # fmt: skip  # noqa: E501
+    first = Goal(f"false health alarms an hour, over {total_s:.0f} s of {len(chosen)} scenarios", 0.0, 3600 * len(alarms) / total_s)  # fmt: skip  # noqa: E501
     costs = [Goal(f"content check of a small {m} sample, median", 1000.0, float(np.median(v)), "us") for m, v in cost.items()]  # fmt: skip  # noqa: E501
     return [first, *goals, *costs]
-
-
-def main() -> None:
-    """Measure and print."""
-    arguments = argparse.ArgumentParser(description="False alarms, detection and recovery of stream health.")
-    arguments.add_argument("--seconds", type=float, default=6.0, help="of each scenario")
-    arguments.add_argument("--seed", type=int, default=40)
-    args = arguments.parse_args()
-    print_goals("health", measure(args.seconds, seed=args.seed), Console())
-
-
-if __name__ == "__main__":
-    main()

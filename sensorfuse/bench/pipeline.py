@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def measure(rig: Rig, duration_s: float) -> dict[str, Any]:
             stages[stage] = _spread(kept)
     ages = np.asarray(collector.timings_ms["capture_to_fused"][WARM_UP_TICKS:-LAST_TICKS])
     period_ms = rig.fusion.period_ns / 1e6
-    late = int((ages > rig.fusion.deadline_ms + period_ms).sum()) + outcome.ticks_expected - len(collector.frame_ids)
+    late = int((ages > rig.fusion.deadline_ms + period_ms).sum()) + outcome.ticks_missed
     return {
         "rig": rig.name,
         "strategy": rig.fusion.strategy,
@@ -64,7 +65,7 @@ def measure(rig: Rig, duration_s: float) -> dict[str, Any]:
         "ticks": len(collector.frame_ids),
         "ticks_expected": outcome.ticks_expected,
         "late": late / max(1, len(ages)),
-        "cadence_ms": _spread(period_ms + np.diff(ages)) if len(ages) > 1 else {},
+        "cadence_ms": cadence_ms(collector.published_ns[WARM_UP_TICKS:-LAST_TICKS]),
         "shed": sum(shed) / max(1, len(shed)),
         "ledger": {s: {r: n for r, n in collector.ledger.counts(s).items() if n} for s in rig.streams()},
         "processors": machine.shares(),
@@ -72,6 +73,12 @@ def measure(rig: Rig, duration_s: float) -> dict[str, Any]:
         "latency_ms": stages,
         "ages_ms": ages.tolist(),
     }
+
+
+def cadence_ms(published_ns: Sequence[int]) -> dict[str, float]:
+    """Between a frame and the next, in milliseconds of real time, whether or not ticks are missing between them."""
+    at = np.asarray(published_ns, dtype=np.int64)
+    return _spread((at[1:] - at[:-1]) / 1e6) if len(at) > 1 else {}
 
 
 def _spread(values: NDArray[np.float64]) -> dict[str, float]:

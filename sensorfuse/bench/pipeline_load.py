@@ -81,7 +81,7 @@ def print_overload(found: dict[str, Any], console: Console) -> None:
     if age and cadence:
         words += f", every {cadence['p50']:.1f} ms (p99 {cadence['p99']:.1f}), age p99 {age['p99']:.0f} ms"
     console.print(words, highlight=False)
-    console.print(f"frames that say they were made without something shed: {found['shed']:.0%}", highlight=False)
+    console.print(f"frames that say that something was shed: {found['shed']:.0%}", highlight=False)
     table = Table(title="where messages went")
     reasons = list(dict.fromkeys(r for counts in found["ledger"].values() for r in counts))
     for name in ("stream", *reasons):

@@ -6,7 +6,6 @@ time for the pipeline.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -21,33 +20,32 @@ from rich.console import Console
 from sensorfuse.bench.faults import make_world
 from sensorfuse.bench.goals import Goal, figures, print_goals
 from sensorfuse.collector import Collector
-from sensorfuse.endpoints import RUN_DIR_VARIABLE
+from sensorfuse.endpoints import run_folder
 from sensorfuse.inject.random_faults import random_faults
 from sensorfuse.nodes.launch import check_log
 from sensorfuse.nodes.plan import Outcome, RunPlan
 from sensorfuse.nodes.supervisor import Supervisor
 from sensorfuse.rig import Rig
-from sensorfuse.tick_set import longest_gap
+from sensorfuse.shared_memory import count_rings
 
 WORLD_S = 15.0
 LOOK_S = 2.0  # between two looks at memory and handles
 TELL_S = 30.0  # between two lines of progress
 WARM_UP_SHARE, LAST_SHARE = 0.25, 0.25  # of the run: before growth counts, and what it is measured at
 MAX_GROWTH = 0.02
-SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass
 class Looks:
-    """What was seen of the run's processes and folders, a row per look."""
+    """What was seen of the run's processes and folders, a row per look; `look` is told the folder of its sockets."""
 
     at_s: list[float] = field(default_factory=list)
     memory_mb: list[float] = field(default_factory=list)  # proportional set size, all processes together
     handles: list[int] = field(default_factory=list)
     sockets: list[int] = field(default_factory=list)  # files in the run's folder
-    shared: list[int] = field(default_factory=list)  # files in shared memory
+    shared: list[int] = field(default_factory=list)  # rings of payloads in shared memory
 
-    def look(self, at_s: float, pids: dict[str, int], whole: int) -> None:
+    def look(self, at_s: float, pids: dict[str, int], whole: int, folder: Path) -> None:
         """Take a row; none while a process is missing, which would look as if memory had been given back."""
         if len(pids) < whole:
             return
@@ -62,8 +60,8 @@ class Looks:
         self.at_s.append(at_s)
         self.memory_mb.append(memory / 1e6)
         self.handles.append(handles)
-        self.sockets.append(_count(Path(os.environ.get(RUN_DIR_VARIABLE, "/nonexistent"))))
-        self.shared.append(_count(SHARED_MEMORY))
+        self.sockets.append(sum(1 for _ in folder.iterdir()))
+        self.shared.append(count_rings(folder))
 
     def early_and_late(self, values: list[Any], length_s: float) -> tuple[float, float]:
         """Medians: after the warm-up as long as the last part, and in the last part of the run."""
@@ -71,10 +69,6 @@ class Looks:
         early = row[(at >= WARM_UP_SHARE * length_s) & (at < (WARM_UP_SHARE + LAST_SHARE) * length_s)]
         late = row[at >= (1 - LAST_SHARE) * length_s]
         return (float(np.median(early)), float(np.median(late))) if len(early) and len(late) else (np.nan, np.nan)
-
-
-def _count(folder: Path) -> int:
-    return sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
 
 
 def measure(
@@ -98,7 +92,7 @@ def measure(
         nonlocal next_look, next_line
         if elapsed_s >= next_look:
             next_look = elapsed_s + LOOK_S
-            looks.look(elapsed_s, supervisor.pids(), len(supervisor.children) + 2)
+            looks.look(elapsed_s, supervisor.pids(), len(supervisor.children) + 2, run_folder(rig))
         if elapsed_s >= next_line:
             next_line += TELL_S
             due = int(elapsed_s * rate_hz)
@@ -120,22 +114,20 @@ def measure(
 def _figures(
     rig: Rig, outcome: Outcome, looks: Looks, length_s: float, took_s: float, faults: Counter[str]
 ) -> dict[str, Any]:
-    ledger, there = outcome.collector.ledger, outcome.collector.frame_ids
-    missed = outcome.ticks_expected - sum(t < outcome.ticks_expected for t in there)
+    ledger, missed = outcome.collector.ledger, outcome.ticks_missed
     memory, handles, sockets, shared = (
         looks.early_and_late(v, length_s) for v in (looks.memory_mb, looks.handles, looks.sockets, looks.shared)
     )
-    off = sum(abs(ledger.published(s) - sum(ledger.counts(s).values())) for s in rig.streams())
     waits = np.asarray(outcome.collector.timings_ms["capture_to_fused"])
     aims = [
         Goal("ticks missed", 0, missed),
-        Goal("longest gap", 1, longest_gap(there, (0, outcome.ticks_expected)), "ticks"),
-        Goal("messages not accounted for", 0, off),
+        Goal("longest gap", 1, outcome.longest_gap, "ticks"),
+        Goal("messages not accounted for", 0, sum(outcome.unaccounted(rig).values())),
         Goal("deaths that nobody caused", 0, unexpected_deaths(outcome)),
         Goal("memory of all processes, growth", MAX_GROWTH, memory[1] / memory[0] - 1),
         Goal("open files and sockets, growth", 0, handles[1] - handles[0]),
         Goal("files in the sockets' folder, growth", 0, sockets[1] - sockets[0]),
-        Goal("files in shared memory, growth", 0, shared[1] - shared[0]),
+        Goal("rings in shared memory, growth", 0, shared[1] - shared[0]),
     ]
     return {
         "rig": rig.name,

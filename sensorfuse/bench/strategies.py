@@ -20,7 +20,7 @@ import psutil
 from sensorfuse.bench.energy import EnergyMeter
 from sensorfuse.bench.network_cost import Machine, measure_machine, network_cost
 from sensorfuse.bench.strategy_rows import FULL, Opened, Way, rows_of
-from sensorfuse.engine.engine import BUILDS
+from sensorfuse.engine.engine import BUILDS, zero_inputs
 from sensorfuse.engine.open import open_engine
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.evaluation.accuracy import runs
@@ -201,8 +201,7 @@ def _open(rig: Rig, way: Way, scenes: list[Scene]) -> Opened:
         files = [path, folder / "sweeps.onnx", *(folder / f"{m}.onnx" for m in rig.fusion.modalities)]
         model_mb = sum(f.stat().st_size for f in files if f.is_file()) / 1e6
         engine = open_engine(path, way.backend, way.precision, rig.fusion.threads)  # type: ignore[arg-type]
-        shapes = {n: [d if isinstance(d, int) else 1 for d in s] for n, s in engine.input_shapes.items()}
-        zeros = {n: np.zeros(s, np.float32) for n, s in shapes.items()}
+        zeros = zero_inputs(engine.input_shapes, dict.fromkeys(engine.input_shapes, np.float32))
         zeros["present"][:] = 1.0
         network = lambda: engine.run(zeros)  # noqa: E731
         with suppress(SensorfuseError):

@@ -11,8 +11,6 @@ from sensorfuse.bench.strategy_rows import FULL
 
 BUDGET_MS = 25.0
 """What a tick may take on one core at the 99th percentile, by the design's goal, while encoders run between ticks."""
-MOST_GAIN = 0.05
-"""By how much the loss of a sensor may slow a tick."""
 
 
 def way_of(row: dict[str, Any]) -> str:

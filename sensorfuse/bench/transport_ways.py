@@ -17,6 +17,7 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
+from sensorfuse import wire
 from sensorfuse.shared_memory import SharedReader, SharedWriter, is_supported
 from sensorfuse.wire import Envelope, decode_data, encode_data, encode_meta, receive
 
@@ -25,7 +26,6 @@ Send = Callable[[Array], None]  # stamps by itself, before any of its work
 Receive = Callable[[float], tuple[int, Array] | None]  # of at most so many seconds; stamp in ns, and the bytes
 Queue = Any  # multiprocessing.Queue is a method of a context, no type
 STREAM = "camera"
-COPY_BYTES = 65536  # from here on sockets are given the memory itself
 STAMP_BYTES = 16
 
 
@@ -65,12 +65,6 @@ def _subscriber(where: str, topic: bytes) -> zmq.Socket[bytes]:
     return socket
 
 
-def _send_parts(socket: zmq.Socket[bytes], parts: list[Any]) -> None:
-    for i, part in enumerate(parts):
-        copy = memoryview(part).nbytes < COPY_BYTES
-        socket.send(part, zmq.SNDMORE if i < len(parts) - 1 else 0, copy=copy)
-
-
 # ---- this package's wire
 
 
@@ -82,8 +76,8 @@ def _wire_sender(folder: Path, name: str, shared: SharedWriter | None) -> Send:
         nonlocal seq
         now = time.monotonic_ns()
         envelope = Envelope(STREAM, "camera", seq, 1, now, now, now, "camera_optical_frame", "mid", "", {})
-        _send_parts(socket, encode_meta(envelope))  # as a sensor's process does; nobody listens to it here
-        _send_parts(socket, encode_data(envelope, {"image": array}, shared))
+        wire.send(socket, encode_meta(envelope))  # as a sensor's process does; nobody listens to it here
+        wire.send(socket, encode_data(envelope, {"image": array}, shared))
         seq += 1
 
     return send
@@ -111,7 +105,7 @@ def _bare_sender(folder: Path, nbytes: int, queue: Queue) -> Send:
     socket = _publisher(_address(folder, "bare"))
 
     def send(array: Array) -> None:
-        _send_parts(socket, [time.monotonic_ns().to_bytes(8, "little"), array.data])
+        wire.send(socket, [time.monotonic_ns().to_bytes(8, "little"), array.data])
 
     return send
 

@@ -6,28 +6,38 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from sensorfuse.fusion.model_files import ENCODERS_FILE, weights_folder
+from sensorfuse.errors import SensorfuseError
+from sensorfuse.fusion.model_files import ENCODERS_FILE, read_card
+from sensorfuse.fusion.strategies import STRATEGIES, find_strategy
 
-MODEL_CARD = "hybrid"  # whose thresholds the stand-ins take; they score nothing
 
-
-def stand_ins(strategies: Sequence[str], folder: Path, progress: Callable[[str], None] = lambda name: None) -> Path:
-    """Put the shipped networks and stand-ins for `strategies` that have none into a folder.
+def stand_ins(
+    strategies: Sequence[str], weights: Path, folder: Path, progress: Callable[[str], None] = lambda name: None
+) -> Path:
+    """Put the networks of `weights`, and stand-ins for `strategies` that have none there, into a folder. Strategies
+    that fuse objects need none. The stand-ins take the thresholds of another's: they score nothing.
 
     Raises:
-        SensorfuseError: torch is not installed, or a network does not export.
+        SensorfuseError: no network at all is in `weights`, torch is not installed, or a network does not export.
     """
     from sensorfuse.deploy.networks import export_untrained
 
-    shipped = weights_folder()
-    card = json.loads((shipped / f"{MODEL_CARD}.json").read_text(encoding="utf-8"))
-    for file in (*shipped.glob("*.onnx"), *shipped.glob("*.json"), shipped / ENCODERS_FILE):
+    card = _any_card(weights)
+    for file in (*weights.glob("*.onnx"), *weights.glob("*.json"), weights / ENCODERS_FILE):
         shutil.copy(file, folder / file.name)
     for name in strategies:
-        if not (folder / f"{name}.onnx").is_file():
+        if find_strategy(name).kind == "learned" and not (folder / f"{name}.onnx").is_file():
             progress(name)
             export_untrained(name, folder)
             made = {k: v for k, v in card.items() if k not in ("accuracy", "history", "dataset")} | {"strategy": name}
             (folder / f"{name}.json").write_text(json.dumps(made), encoding="utf-8")
     return folder
+
+
+def _any_card(weights: Path) -> dict[str, Any]:
+    for strategy in STRATEGIES:
+        if strategy.kind == "learned" and (weights / f"{strategy.name}.json").is_file():
+            return read_card(weights, strategy.name)
+    raise SensorfuseError(f"{weights}: no trained network lies there, whose encoders the untrained ones could take")

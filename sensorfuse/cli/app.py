@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sensorfuse import __version__
 from sensorfuse.errors import SensorfuseError
@@ -20,6 +23,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 console = Console()
+BAR = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+"""Columns of the progress of what takes minutes."""
 
 RigOption = Annotated[str, typer.Option("--rig", "-r", help="rig file, or the name of a shipped rig")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="folder for the fused log, summary.json and report.html")]
@@ -82,15 +87,25 @@ def live_rig(
     return rig
 
 
-def prepare(out: Path) -> Path:
+def prepare(out: Path, option: str = "--out") -> Path:
+    """A folder that can be written into, made if need be. `option`: what it was asked for by.
+
+    Raises:
+        SensorfuseError: it can't be written into.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".writable"
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise SensorfuseError(f"--out {out}: cannot write there: {error}") from None
+        raise SensorfuseError(f"{option} {out}: cannot write there: {error}") from None
     return out
+
+
+def command_line() -> str:
+    """What the user typed, for records and pages."""
+    return shlex.join(["sensorfuse", *sys.argv[1:]])
 
 
 def writable(target: Path, force: bool) -> None:

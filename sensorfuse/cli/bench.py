@@ -14,6 +14,7 @@ from sensorfuse.cli.app import (
     StrategyOption,
     app,
     console,
+    find_rig,
     live_rig,
     write_figures,
 )
@@ -127,6 +128,26 @@ def bench_dtw(
     write_figures(figures, as_json)
 
 
+@bench_app.command("health")
+def bench_health(
+    seconds: Annotated[float, typer.Option("--seconds", help="of each scenario, more than 2")] = 6.0,
+    seed: Annotated[int, typer.Option("--seed")] = 40,
+    as_json: JsonOption = None,
+) -> None:
+    """False health alarms in worlds without faults, and how soon frozen and lost streams lose and regain their vote.
+
+    With --seconds 280 it sees an hour in all.
+
+    Example: sensorfuse bench health --json out/health.json
+    """
+    from sensorfuse.bench.goals import figures, print_goals
+    from sensorfuse.bench.health import measure
+
+    goals = measure(seconds, seed=seed)
+    print_goals("health", goals, console)
+    write_figures({"goals": {"health": figures(goals)}}, as_json)
+
+
 @bench_app.command("faults")
 def bench_faults(
     kind: Annotated[list[str] | None, typer.Option("--fault", help="one kind only; may be given again")] = None,
@@ -153,6 +174,7 @@ def bench_faults(
     chosen = all_rows([m for m in MODALITIES if m in (modality or MODALITIES)], kind or tuple(KINDS))
     rows = chosen if every or kind or modality else few_rows()
     with console.status("starting") as status:
-        figures = measure(live_rig(rig, strategy), rows, log, status.update)
+        model = live_rig(rig, strategy) if log is None else find_rig(rig, strategy)
+        figures = measure(model, rows, log, status.update)
     print_figures(figures, console)
     write_figures(figures, as_json)

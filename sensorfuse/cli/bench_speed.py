@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +10,16 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from sensorfuse.cli.app import JsonOption, RigOption, WeightsOption, console, find_rig, prepare, write_figures
+from sensorfuse.cli.app import (
+    JsonOption,
+    RigOption,
+    WeightsOption,
+    command_line,
+    console,
+    find_rig,
+    prepare,
+    write_figures,
+)
 from sensorfuse.cli.bench import bench_app
 
 
@@ -48,18 +55,19 @@ def bench_strategies(
     from sensorfuse.bench.strategies_page import write_page
     from sensorfuse.bench.strategies_table import print_figures
     from sensorfuse.bench.untrained import stand_ins
+    from sensorfuse.fusion.model_files import weights_of
     from sensorfuse.fusion.strategies import find_strategy, ready_strategies, strategy_names
 
     for name in strategy or []:
         find_strategy(name)
     model = find_rig(rig, None, weights).with_fusion(threads=threads)
-    names = strategy or (strategy_names() if untrained else ready_strategies(weights))
+    names = strategy or (strategy_names() if untrained else ready_strategies(weights_of(model)))
     with ExitStack() as stack:
         bar = _bar(stack)
         task = bar.add_task("opening", total=1.0)
         if untrained:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            stand_ins(names, folder, lambda name: bar.update(task, description=f"exporting {name}"))
+            stand_ins(names, weights_of(model), folder, lambda name: bar.update(task, description=f"exporting {name}"))
             model = model.with_fusion(weights=str(folder))
         ways = ways_of(names, backend or ["onnxruntime-cpu"], precision or ["fp32"])
 
@@ -71,7 +79,7 @@ def bench_strategies(
     write_figures(figures, as_json)
     if html is not None:
         prepare(html.parent)
-        write_page(html, figures, shlex.join(["sensorfuse", *sys.argv[1:]]))
+        write_page(html, figures, command_line())
         console.print(f"page: {html}")
 
 

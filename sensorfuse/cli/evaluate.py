@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID
 
-from sensorfuse.cli.app import JsonOption, app, console, prepare, write_figures
+from sensorfuse.cli.app import BAR, JsonOption, app, console, prepare, write_figures
 from sensorfuse.errors import SensorfuseError
 
 eval_app = typer.Typer(
@@ -23,7 +23,6 @@ ManyStrategies = Annotated[
 ]
 WorldRig = Annotated[str, typer.Option("--rig", "-r", help="a rig with a simulated world")]
 FirstSeed = Annotated[int, typer.Option("--seed", help="of the first world; below 5000 may be of training")]
-BAR = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
 
 
 @eval_app.command("accuracy")
@@ -56,7 +55,7 @@ def eval_accuracy(
     Example: sensorfuse eval accuracy --strategy hybrid --scenario town_dusk --scenario town_downpour
     """
     from sensorfuse.fusion.evaluation.accuracy import evaluate, into_cards, print_scores
-    from sensorfuse.fusion.evaluation.accuracy_table import write_into
+    from sensorfuse.fusion.evaluation.accuracy_table import around_table, write_into
     from sensorfuse.fusion.imputation.imputer import METHODS
     from sensorfuse.fusion.model_files import weights_folder
     from sensorfuse.fusion.training.dataset import DataConfig
@@ -67,6 +66,10 @@ def eval_accuracy(
     model = shipped_rig(rig).with_fusion(impute=impute)
     folder = weights or weights_folder()
     names = _strategies(strategy, folder)
+    if into_weights:
+        prepare(folder, "--into-weights")
+    if into_readme:
+        around_table(into_readme)  # what is wrong with it is told before minutes of judging
     chosen = [(s, seed + k) for k in range(worlds) for s in scenario or DataConfig().scenarios]
     with Progress(*BAR, console=Console(stderr=True), transient=True) as bar:
         shown = bar.add_task("judging worlds", total=len(chosen))

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
-from sensorfuse.cli.app import RigOption, StrategyOption, app, console, prepare
+from sensorfuse.cli.app import BAR, RigOption, StrategyOption, app, command_line, console, prepare
 from sensorfuse.errors import SensorfuseError
 
 TASKS = ("driving", "activity", "imputation")
-BAR = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
 
 
 @app.command()
@@ -110,7 +107,7 @@ def train(
         first = error.errors()[0]
         name = "--" + str(first["loc"][0]).replace("_", "-")
         raise SensorfuseError(f"{name} {first['input']!r}: {first['msg'].lower()}") from None
-    command = shlex.join(["sensorfuse", *sys.argv[1:]])
+    command = command_line()
     if task == "activity":
         if data is None:
             raise SensorfuseError("--task activity needs --data: the folder of UTD-MHAD with Inertial/ and Skeleton/")
@@ -164,7 +161,7 @@ def explain(
     """
     from sensorfuse.fusion.explain.run import explain_to
 
-    command = shlex.join(["sensorfuse", *sys.argv[1:]])
+    command = command_line()
     figures, page = explain_to(log, rig, strategy, at, prepare(out), command)
     console.print(f"shares   {figures}", highlight=False, soft_wrap=True)
     console.print(f"page     {page}", highlight=False, soft_wrap=True)

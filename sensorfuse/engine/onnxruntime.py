@@ -64,11 +64,6 @@ def why_not(provider: Provider) -> str:
     return ""
 
 
-def gpu_answers() -> bool:
-    """Whether ONNX Runtime can be asked for CUDA."""
-    return not why_not("cuda")
-
-
 def _loads(library: str) -> bool:
     try:
         ctypes.CDLL(library)

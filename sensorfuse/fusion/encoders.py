@@ -17,7 +17,6 @@ from sensorfuse.fusion.lift import HEIGHTS_M
 from sensorfuse.fusion.preprocess import IMU_FEATURES
 from sensorfuse.fusion.sound import SOUND_FEATURES
 
-"""C: width of every modality's tokens."""
 WIDE = 48
 
 

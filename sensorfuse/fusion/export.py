@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from sensorfuse.engine.onnxruntime import OnnxRuntimeEngine
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.graph_rewrite import rewrite
-from sensorfuse.fusion.grid import FEATURES, GRID, SPATIAL
+from sensorfuse.fusion.grid import FEATURE_SHAPES, FEATURES, GRID
 from sensorfuse.fusion.model import OUTPUTS, FusionNetwork
 from sensorfuse.fusion.network_state import next_name
 from sensorfuse.fusion.preprocess import INPUT_SHAPES
@@ -48,10 +48,7 @@ def fusion_examples(network: FusionNetwork | OneTick, batch: int, seed: int = 0)
     all absent.
     """
     rng = torch.Generator().manual_seed(seed)
-    map_shape = (FEATURES, GRID.cells, GRID.cells)
-    out: dict[str, Tensor] = {
-        m: torch.rand((batch, *(map_shape if m in SPATIAL else (FEATURES,))), generator=rng) for m in MODALITIES
-    }
+    out: dict[str, Tensor] = {m: torch.rand((batch, *s), generator=rng) for m, s in FEATURE_SHAPES.items()}
     out["present"] = (torch.rand((batch, len(MODALITIES)), generator=rng) > 0.4).float()
     out["present"][:, 1] = 1.0
     for name, zeros in zip(network.state_names, network.initial_state(batch), strict=True):

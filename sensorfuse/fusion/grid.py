@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sensorfuse.messages import Modality
+from sensorfuse.messages import MODALITIES, Modality
 
 
 @dataclass(frozen=True)
@@ -54,5 +54,14 @@ FEATURES = 24
 """Channels of every encoder's features, maps and vectors."""
 SPATIAL: tuple[Modality, ...] = ("camera", "lidar", "radar")
 """Modalities whose features are maps on the grid; those of the others are vectors."""
+
+
+def feature_shape(modality: Modality, channels: int = FEATURES, cells: int = GRID.cells) -> tuple[int, ...]:
+    """Of a modality's features: a map (C, X, Y), or a vector (C,)."""
+    return (channels, cells, cells) if modality in SPATIAL else (channels,)
+
+
+FEATURE_SHAPES: dict[Modality, tuple[int, ...]] = {m: feature_shape(m) for m in MODALITIES}
+"""What the encoders give and the fusion networks take."""
 LIDAR_GRID = GRID.finer(2)
 """Input resolution of the LiDAR encoder, which halves it once."""

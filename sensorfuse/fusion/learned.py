@@ -133,7 +133,10 @@ class LearnedFusion:
         return Encoded(features, measurement_middle_ns(sample))
 
     def fuse(self, tick: Tick, evidence: dict[str, list[Any]]) -> FusionResult:
-        """Fuse one tick from whatever evidence there is; with none, nothing is detected."""
+        """Fuse one tick from whatever evidence there is; with none, nothing is detected.
+
+        The networks know a modality as present or absent: a stream whose health weighs it less than 1 counts in full.
+        """
         by_modality: dict[Modality, list[str]] = {m: [] for m in MODALITIES}
         moved: dict[str, NDArray[np.float32]] = {}
         for stream in tick.streams:

@@ -13,7 +13,7 @@ from sensorfuse.engine.open import EngineOptions, open_best
 from sensorfuse.engine.precision import variant_path
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.decode import BOX_CHANNELS, GROUPS
-from sensorfuse.fusion.grid import FEATURES, GRID, SPATIAL
+from sensorfuse.fusion.grid import FEATURE_SHAPES, GRID
 from sensorfuse.fusion.network_state import next_name
 from sensorfuse.fusion.preprocess import INPUT_SHAPES
 from sensorfuse.messages import MODALITIES, SOUND_CLASSES, Modality
@@ -23,11 +23,6 @@ Shapes = Mapping[str, tuple[int, ...]]
 """By name, without the batch axis."""
 
 _CELLS = (GRID.cells, GRID.cells)
-
-FEATURE_SHAPES: dict[Modality, tuple[int, ...]] = {
-    m: (FEATURES, *_CELLS) if m in SPATIAL else (FEATURES,) for m in MODALITIES
-}
-"""What the encoders give and the fusion networks take."""
 
 FUSION_INPUTS: Shapes = {**{str(m): shape for m, shape in FEATURE_SHAPES.items()}, "present": (len(MODALITIES),)}
 FUSION_OUTPUTS: Shapes = {

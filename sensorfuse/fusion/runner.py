@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from sensorfuse.errors import first_line
 from sensorfuse.fusion.degraded import Expectations, age, overdue_s
 from sensorfuse.fusion.fuser import Fuser, FusionResult
 from sensorfuse.fusion.model_files import weights_of
@@ -30,6 +32,7 @@ MAX_HELD = 256  # samples held per stream
 MAX_PENDING = 2  # raw camera, LiDAR or radar samples that wait for the encoder; older ones only if a tick names them
 MAX_BEHIND = 2  # with so many ticks waiting, fuse what is encoded already and shed the rest
 MAX_COASTED = 4  # with so many waiting, fuse nothing: tracks are carried to the tick, so that frames keep their cadence
+MAX_FAILED = 20  # ticks in a row that strategy or tracker fail at: the last one's error ends the process
 SHED = "shed: fusion was behind"
 
 
@@ -42,7 +45,7 @@ class _Held:
     sample: Sample | None
     value: Any = None
     encode_ns: int = 0
-    failed: bool = False
+    failed: str = ""  # what failed at it
     closed: bool = False  # the ledger has its reason
 
 
@@ -85,6 +88,8 @@ class FusionRunner:
         self._wanted: dict[Key, int] = {}  # named by a tick, data not here: host time of the first wish
         self._closed: list[tuple[str, int, int, LedgerReason]] = []
         self.failures: deque[str] = deque(maxlen=100)  # of encoders and engines, for the process to report
+        self._failed = 0  # ticks in a row that strategy or tracker failed at
+        self._sound: tuple[Detections, NDArray[np.float64], int] | None = None  # tracks, pose and time of the last good
         self._encoded: deque[tuple[int, int]] = deque(maxlen=256)  # when encoders ran, monotonic time
         self._pending: OrderedDict[Key, None] = OrderedDict()  # raw samples to encode, oldest first
         trained = weights_of(rig) if fuser.model else None  # what has no networks scores the same beside any
@@ -175,7 +180,7 @@ class FusionRunner:
         try:
             held.value = self.fuser.encode(held.sample)
         except Exception as error:  # a strategy must not stop the pipeline: the tick goes on without this sample
-            held.failed = True
+            held.failed = "encoder failed"
             self.failures.append(f"{stream}: encoding sample {held.sample.seq} failed: {error!r}")
         self._hear()
         held.sample = None
@@ -187,11 +192,12 @@ class FusionRunner:
         tick = waiting.tick
         evidence: dict[str, list[Any]] = {}
         encode_ns = 0
+        here: list[tuple[Key, _Held]] = []
         absent_streams: dict[str, str] = {}
         behind = not self.patient and len(self._ticks) >= MAX_BEHIND
         coasting = not self.patient and len(self._ticks) >= MAX_COASTED
         for stream in tick.streams:
-            values = []
+            values, failed = [], ""
             for seq in stream.seqs:
                 key = (stream.stream, stream.boot, seq)
                 if key in absent:
@@ -206,26 +212,37 @@ class FusionRunner:
                     self._pending.pop(key, None)
                     self._encode(stream.stream, held)
                 encode_ns += held.encode_ns
-                self._settle(key, held, "corrupt" if held.failed else "fused")
+                here.append((key, held))
+                failed = failed or held.failed
                 if not held.failed:
                     values.append(held.value)
             if values:
                 evidence[stream.stream] = values
             elif stream.seqs and stream.stream not in absent_streams:
-                absent_streams[stream.stream] = (
-                    "data not here in time" if self._any(absent, stream) else "encoder failed"
-                )
-        self._give_up(now_ns)
+                absent_streams[stream.stream] = "data not here in time" if self._any(absent, stream) else failed
         model_start = time.perf_counter_ns()
         nothing = FusionResult(Detections.empty(), {})  # nobody looked
-        result = nothing if coasting else self.fuser.fuse(tick, evidence)
-        self._hear()
-        over_s = overdue_s(tick.streams, evidence, result.weights, self._periods_ns)
-        for name in set(result.sources) - set(self._held) if over_s > 0 else ():  # a stream's own are moved one by one
-            result.sources[name] = age(result.sources[name], over_s)
-        tracked_from = time.perf_counter_ns()
-        tracks = self.tracker.update(tick.t_ref_ns, result.sources, tick.pose)
+        try:
+            result = nothing if coasting else self.fuser.fuse(tick, evidence)
+            over_s = overdue_s(tick.streams, evidence, result.weights, self._periods_ns)
+            for name in set(result.sources) - set(self._held) if over_s > 0 else ():  # a stream's own are moved singly
+                result.sources[name] = age(result.sources[name], over_s)
+            tracked_from = time.perf_counter_ns()
+            tracks = self.tracker.update(tick.t_ref_ns, result.sources, tick.pose)
+            self._failed = 0
+        except Exception as error:  # of a sample that nobody foresaw: the tick goes on without any
+            result, tracked_from = nothing, time.perf_counter_ns()
+            tracks = self._carried_on(tick, error)
+            absent_streams.update(dict.fromkeys(evidence, "fusion failed"))
+            evidence = {}
+            for _, held in here:
+                held.failed = held.failed or "fusion failed"
         done = time.perf_counter_ns()
+        self._sound = tracks, tick.pose, tick.t_ref_ns
+        self._hear()
+        for key, held in here:
+            self._settle(key, held, "corrupt" if held.failed else "fused")
+        self._give_up(now_ns)
         self.last_tick_id = tick.tick_id
         durations = {
             "queue": waiting.arrived_ns - tick.emit_ns,
@@ -236,6 +253,22 @@ class FusionRunner:
         }
         frame = self._frame(tick, result, tracks, evidence, absent_streams)
         return frame, FrameTiming(tick.tick_id, tick.last_needed_recv_ns, durations)
+
+    def _carried_on(self, tick: Tick, error: Exception) -> Detections:
+        """Tracks at a tick that strategy or tracker failed at: the last good ones, moved on. What the strategy
+        remembers is forgotten, as it may be what it fails at.
+
+        Raises:
+            Exception: that error, when it is one of many in a row and so no sample's fault.
+        """
+        self._failed += 1
+        if self._failed >= MAX_FAILED:
+            raise error
+        self.failures.append(f"fusing tick {tick.tick_id} failed: {first_line(error)}; it goes out without samples")
+        self.fuser.forget()
+        if self._sound is not None:
+            self.tracker.restore(*self._sound)
+        return self.tracker.update(tick.t_ref_ns, {}, tick.pose)
 
     def _hear(self) -> None:
         """What failed in the strategy and was mended there is reported too."""

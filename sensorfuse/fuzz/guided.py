@@ -29,6 +29,9 @@ def fuzz_guided(
 ) -> Result:
     """Run a target until it has had `runs` inputs or shown a fault; its input goes into the folder `keep`.
 
+    Args:
+        progress: told how many inputs there were, as often as libFuzzer says so.
+
     Raises:
         SensorfuseError: atheris is not installed.
     """
@@ -36,15 +39,13 @@ def fuzz_guided(
         raise SensorfuseError("--guided needs atheris: `pip install sensorfuse[fuzz]` (Linux)")
     keep.mkdir(parents=True, exist_ok=True)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [sys.executable, "-m", "sensorfuse.fuzz.guided", target.name, str(runs), str(seed), str(keep)],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="sensorfuse-fuzz-") as scratch:  # the process ends without clearing up
+        command = [sys.executable, "-m", __name__, target.name, str(runs), str(seed), str(keep), scratch]
+        returncode, said = _watched(command, progress)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    said = done.stdout + done.stderr
     counts = [int(next(filter(None, groups))) for groups in _COUNT.findall(said)]
     result = Result(target.name, max(counts, default=0), after.ru_utime - before.ru_utime)
-    if done.returncode != 0:
+    if returncode != 0:
         saved = re.search(r"Test unit written to (\S+)", said)
         error = re.search(r"^(\w+(?:Error|Exception|Interrupt)?: .*)$", said, re.MULTILINE)
         text = error.group(1) if error else said.strip().splitlines()[-1] if said.strip() else "no word"
@@ -52,13 +53,27 @@ def fuzz_guided(
     return result
 
 
-def main(name: str, runs: str, seed: str, keep: str) -> None:
+def _watched(command: list[str], progress: Callable[[int], None] | None) -> tuple[int, str]:
+    """Run a process to its end: its exit code, and all that it said."""
+    lines: list[str] = []
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            count = _COUNT.match(line)
+            if count is not None and progress is not None:
+                progress(int(next(filter(None, count.groups()))))
+    return process.returncode, "".join(lines)
+
+
+def main(name: str, runs: str, seed: str, keep: str, scratch: str) -> None:
     """The process itself: never comes back."""
     import atheris
 
     with atheris.instrument_imports(include=["sensorfuse.wire", "sensorfuse.log", "sensorfuse.calib"]):
         from sensorfuse.fuzz.table import find_target
-    scratch = tempfile.mkdtemp()
     harness = find_target(name).open(Path(scratch))
     corpus = Path(scratch) / "corpus"
     corpus.mkdir()

@@ -4,7 +4,6 @@ or hangs it is known.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import mmap
 import os
@@ -79,24 +78,16 @@ def work(name: str, seed: int, first: int, last: int, board_file: str, line: Con
                 pass
             except (Exception, RecursionError) as error:
                 kind = "allocation" if isinstance(error, MemoryError) else "crash"
-                _tell(line, number, kind, f"{type(error).__name__}: {error}", where_of(error.__traceback__), data)
+                _tell(line, kind, f"{type(error).__name__}: {error}", where_of(error.__traceback__), data)
             now_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             if now_kb > peak_kb + MAX_GROWTH_KB:
-                _tell(line, number, "allocation", f"{(now_kb - peak_kb) >> 10} MiB more in memory", "process", data)
+                _tell(line, "allocation", f"{(now_kb - peak_kb) >> 10} MiB more in memory", "process", data)
             peak_kb = max(peak_kb, now_kb)
     board.post(ENDLESS, b"")
 
 
-def _tell(line: Connection, number: int, kind: str, error: str, where: str, data: bytes) -> None:
-    digest = hashlib.sha256(data).hexdigest()[:16]
-    found = {
-        "number": number,
-        "kind": kind,
-        "error": error[:300],
-        "where": where,
-        "digest": digest,
-        "input": data.hex(),
-    }
+def _tell(line: Connection, kind: str, error: str, where: str, data: bytes) -> None:
+    found = {"kind": kind, "error": error[:300], "where": where, "input": data.hex()}
     line.send_bytes(json.dumps(found).encode())
 
 

@@ -1,8 +1,8 @@
 """Whether a sensor's content can be right: looked at in the sensor's process, sample by sample, before it is published.
 
 Each modality has its check, which says what is wrong with one sample; a fault counts when it has lasted. What cannot be
-used gives the message a problem, so that it never votes; what is odd but usable makes it suspect. Content that comes once
-more under a new stamp makes it a repeat from the first time on: it does not vote either, but is no trouble yet.
+used gives the message a problem, so that it never votes; what is odd but usable makes it suspect. Content that comes
+once more under a new stamp makes it a repeat from the first time on: it does not vote either, but is no trouble yet.
 """
 
 from __future__ import annotations

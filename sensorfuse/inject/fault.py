@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -113,9 +114,14 @@ class Fault(YamlModel):
 
     def __str__(self) -> str:
         """The text that `parse_fault` reads back."""
-        value = "" if self.value is None else f":{self.value:.9g}"
-        lasting = "" if self.for_s is None else f"+{self.for_s:.9g}"
-        return f"{self.target}:{self.kind}{value}@{self.at_s:.9g}{lasting}"
+        value = "" if self.value is None else f":{_digits(self.value)}"
+        lasting = "" if self.for_s is None else f"+{_digits(self.for_s)}"
+        return f"{self.target}:{self.kind}{value}@{_digits(self.at_s)}{lasting}"
+
+
+def _digits(value: float) -> str:
+    """A number with all that tells it from others, and without an exponent."""
+    return format(Decimal(repr(value + 0.0)).normalize(), "f")
 
 
 def _contents() -> str:
@@ -145,7 +151,8 @@ def check_faults(faults: Iterable[Fault], rig: Rig, fuses: bool = True) -> None:
     """Whether a run of this rig has every fault's target.
 
     Raises:
-        SensorfuseError: it has no such stream or process, or a content fault is for another modality.
+        SensorfuseError: it has no such stream or process, or has it on another host, where nobody would put the fault
+            in, or a content fault is for another modality.
     """
     streams = rig.streams()
     processes = [*streams, "player", "recorder", "nursery"]
@@ -155,6 +162,10 @@ def check_faults(faults: Iterable[Fault], rig: Rig, fuses: bool = True) -> None:
         if fault.target not in known:
             raise SensorfuseError(
                 f"fault {fault}: rig {rig.name!r} has no {fault.place} {fault.target!r}; it has {', '.join(known)}"
+            )
+        if (host := rig.endpoints.host_of(fault.target)) is not None:
+            raise SensorfuseError(
+                f"fault {fault}: {fault.target!r} runs on the host {host!r}, and faults are put in on this one only"
             )
         if fault.kind in CONTENT_KINDS and rig.sensors[fault.target].modality != CONTENT_KINDS[fault.kind].modality:
             raise SensorfuseError(

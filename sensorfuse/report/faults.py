@@ -19,11 +19,18 @@ def fault_rows(damage: dict[str, Any]) -> list[list[str]]:
             f"{v['ticks']}/{v['ticks_expected']}",
             str(v["longest_gap"]),
             "–" if v["used_share"] is None else f"{v['used_share']:.0%}",
-            "never" if v["recovered"] is False else "–" if v["recovery_s"] is None else f"{v['recovery_s']:.1f} s",
+            back_after(v),
             *("–" if v[k] is None else f"{v[k]:.3f}" for k in ("score_before", "score_during", "score_after")),
         ]
         for v in damage["faults"]
     ]
+
+
+def back_after(row: dict[str, Any]) -> str:
+    """How soon a stream was used again, of a row with `recovered` and `recovery_s` (`Damage.to_dict`)."""
+    if row["recovered"] is False:
+        return "never"
+    return "–" if row["recovery_s"] is None else f"{row['recovery_s']:.1f} s"
 
 
 def limit_rows(damage: dict[str, Any]) -> list[list[str]]:

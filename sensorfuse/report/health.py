@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,12 +73,16 @@ class HealthHistory:
             name: {
                 "ticks": mode.ticks,
                 "duration_s": mode.ticks * period_s,
-                "expected_score": mode.score,
+                "expected_score": _known(mode.score),
                 "expected_figure": mode.figure,
-                "expected_ms": mode.ms,
+                "expected_ms": _known(mode.ms),
             }
             for name, mode in ordered
         }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def mode_words(mode: str) -> str:

@@ -44,9 +44,10 @@ class RunRecord:
     """One run: how it was made, and what was counted while it ran.
 
     `rate` is "live", "max", or log seconds per second. `published` and `received` are per stream; `ledger` is stream ->
-    reason -> count with every ledger reason present; `timings_ms` is stage -> one value per tick (empty where a replay
-    without a clock has none); `rejected` counts the log's records that could not be read, by "stream: reason".
-    `exchanges` has what each process on another host last said of its time exchange (`Timekeeper.status`).
+    reason -> count with every ledger reason present; `unaccounted` has per stream the messages that were received and
+    ended by nobody; `timings_ms` is stage -> one value per tick (empty where a replay without a clock has none);
+    `rejected` counts the log's records that could not be read, by "stream: reason". `exchanges` has what each process
+    on another host last said of its time exchange (`Timekeeper.status`).
     """
 
     rig: Rig
@@ -66,6 +67,7 @@ class RunRecord:
     frames_path: Path
     rejected: dict[str, int] = field(default_factory=dict)
     exchanges: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unaccounted: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass

@@ -18,8 +18,8 @@ REASON_WORDS = {
     "fused": "went into a fused frame",
     "superseded": "a newer or nearer sample of its stream was taken instead",
     "late": "came after the ticks it could have served",
-    "no_tick": "no tick wanted it: before the first, after the last, the same content once more, or a stream that fusion "
-    "does not use",
+    "no_tick": "no tick wanted it: before the first, after the last, the same content once more, or a stream that "
+    "fusion does not use",
     "queue_full": "dropped at a full queue, or skipped because fusion was behind",
     "transport_lost": "published, never received: lost on a socket or inside a process that died",
     "corrupt": "its payload broke the contract of its modality",
@@ -56,7 +56,7 @@ def tiles(summary: dict[str, Any]) -> str:
     verdict = (
         '<span class="good">all accounted for</span>'
         if summary["ledger_balanced"]
-        else '<span class="bad">do not add up</span>'
+        else '<span class="bad">not all accounted for</span>'
     )
     cells.append(_tile("messages published", text(count(published)), verdict))
     return f'<div class="tiles">{"".join(cells)}</div>'
@@ -143,7 +143,7 @@ def latency(summary: dict[str, Any]) -> str:
 
 
 def ledger(summary: dict[str, Any]) -> str:
-    """Every published message by what became of it, with the check that each row adds up."""
+    """Every published message by what became of it, with the check that what was received was ended."""
     rows = []
     for stream, row in summary["streams"].items():
         cells = []
@@ -158,7 +158,8 @@ def ledger(summary: dict[str, Any]) -> str:
     head = ("stream", "published", "received", *(r.replace("_", " ") for r in LEDGER_REASONS), "check")
     words = "".join(f"<dt>{text(r.replace('_', ' '))}</dt><dd>{text(w)}</dd>" for r, w in REASON_WORDS.items())
     told = note(
-        "Every message that a sensor published ends with one reason; a stream's reasons add up to what it published."
+        "Every message that a sensor published ends with one reason. The check compares what nobody ended with what "
+        "did not reach the aligner, by its own count: beyond that, only what a killed process held may be lost."
     )
     return table(head, rows) + told + f"<details><summary>What the reasons mean</summary><dl>{words}</dl></details>"
 

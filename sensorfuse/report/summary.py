@@ -35,7 +35,8 @@ def build_summary(
     The result holds plain numbers, strings, lists and dictionaries only (`json.dumps` takes it with `allow_nan=False`):
 
     - `ticks`, `ticks_expected`, `ticks_missed` (ids), `ticks_full`, `deadline_hits`, `modes` (mode -> ticks);
-    - `streams`: per stream `published`, `received`, and a count per ledger reason; `ledger_balanced`;
+    - `streams`: per stream `published`, `received`, a count per ledger reason, and `unaccounted`: received, and ended
+      by nobody; `ledger_balanced`;
     - `rejected`: records of the log that could not be read, by "stream: reason";
     - `exchanges`: per process on another host how far that host's clock is from this one's and how well that is known:
       `state`, `offset_s`, `sigma_ms`, `bound_ms`, `skew_ppm`, `round_trip_ms`, `exchanges`, `refused`, `resets`;
@@ -116,8 +117,10 @@ def build_summary(
 
 
 def off_by(row: dict[str, int]) -> int:
-    """What a stream published less what its ledger explains; 0 when every message is accounted for."""
-    return row["published"] - sum(row[reason] for reason in LEDGER_REASONS)
+    """By how much a stream's account is off: what was received and ended by nobody, and what the reasons do not add up
+    to; 0 when every message is accounted for.
+    """
+    return row["unaccounted"] + abs(row["published"] - sum(row[reason] for reason in LEDGER_REASONS))
 
 
 def versions() -> dict[str, str]:
@@ -135,7 +138,8 @@ def versions() -> dict[str, str]:
 def _account(record: RunRecord, stream: str) -> dict[str, int]:
     counts = record.ledger.get(stream, {})
     row = {"published": record.published[stream], "received": record.received.get(stream, 0)}
-    return {**row, **{reason: counts.get(reason, 0) for reason in LEDGER_REASONS}}
+    reasons: dict[str, int] = {reason: counts.get(reason, 0) for reason in LEDGER_REASONS}
+    return {**row, **reasons, "unaccounted": record.unaccounted.get(stream, 0)}
 
 
 def _exchange(status: dict[str, Any]) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def _ledger(summary: dict[str, Any]) -> Group | None:
     verdict = (
         Text("every published message is accounted for", style="green")
         if summary["ledger_balanced"]
-        else Text("the reasons do NOT add up to what was published", style="bold red")
+        else Text("NOT every published message is accounted for", style="bold red")
     )
     return Group(table, verdict)
 

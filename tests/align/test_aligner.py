@@ -106,8 +106,8 @@ def test_same_stamp_different_sequence_is_kept_apart(rig: Rig) -> None:
 
 
 def test_content_that_comes_once_more_is_of_the_time_when_it_first_came() -> None:
-    """The LiDAR sends each sweep twice: none of the repeats is chosen, no tick waits longer for it, and to its health it
-    is a stream at its rate.
+    """The LiDAR sends each sweep twice: none of the repeats is chosen, no tick waits longer for it, and to its health
+    it is a stream at its rate.
     """
     for policy in ("", ", policy: reference, reference: lidar", ", policy: any"):
         rig = make_rig(policy)

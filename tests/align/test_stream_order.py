@@ -58,7 +58,8 @@ def test_the_order_of_arrival_changes_no_tick(policy: str, one: list[int], other
 
 damage = st.lists(
     st.tuples(
-        st.integers(0, 160), st.sampled_from(["drop", "copy", "late", "back", "ahead", "zero", "corrupt", "reboot", "repeat"])
+        st.integers(0, 160),
+        st.sampled_from(["drop", "copy", "late", "back", "ahead", "zero", "corrupt", "reboot", "repeat"]),
     ),
     max_size=40,
 )

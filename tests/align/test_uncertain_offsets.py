@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from sensorfuse.align.aligner import Aligner
 from sensorfuse.align.uncertain_offsets import UncertainOffsets
@@ -42,3 +43,17 @@ def test_the_bound_in_metres_is_that_of_the_motion() -> None:
     (tick,) = aligner.flush(0, 0)
     assert {s.bound_ns for s in tick.streams} == {0}
     assert {s.bound_m for s in tick.streams} == {0.0}
+
+
+def test_a_look_that_fails_is_not_repeated_on_the_same_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig, _ = uncertain_rig(0)
+    offsets = Aligner(rig, 0).offsets
+    forgotten: list[str] = []
+    monkeypatch.setattr(offsets._sync, "estimate", lambda *_: 1 / 0)
+    monkeypatch.setattr(offsets._sync, "reset", forgotten.append)
+    for k in range(4):
+        offsets.went_out(k)
+        with pytest.raises(ZeroDivisionError):
+            offsets.work()
+        assert not offsets.due
+    assert sorted(forgotten) == ["camera", "lidar", "microphones", "radar"]

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from sensorfuse.bench.health import EPOCH_NS, Watch, false_alarms, noticed_and_recovered_s, received, small_rig
+import pytest
+
+from sensorfuse.bench import health
+from sensorfuse.bench.health import (
+    EPOCH_NS,
+    WARM_UP_S,
+    Watch,
+    false_alarms,
+    measure,
+    noticed_and_recovered_s,
+    received,
+    small_rig,
+)
+from sensorfuse.errors import SensorfuseError
 from sensorfuse.messages import StreamHealth, StreamTick, Tick
 from sensorfuse.sim import SimulatedRig
 
@@ -15,8 +29,8 @@ def ticks(states: dict[float, StreamHealth], seconds: float) -> list[Tick]:
     out = []
     for k in range(round(10 * seconds)):
         t = k / 10
-        health = next(h for since, h in sorted(states.items(), reverse=True) if t >= since)
-        stream = StreamTick("lidar", "lidar", "ok", health=health)
+        now = next(h for since, h in sorted(states.items(), reverse=True) if t >= since)
+        stream = StreamTick("lidar", "lidar", "ok", health=now)
         out.append(Tick(k, EPOCH_NS + round(t * S), 0, False, [stream], None, None, None))  # type: ignore[arg-type]
     return out
 
@@ -30,6 +44,24 @@ def test_a_stretch_that_is_not_ok_or_odd_is_one_alarm() -> None:
     assert [a.split()[0] for a in false_alarms(seen)] == ["3.0", "5.0", "7.0"]
     assert len(false_alarms(seen, frozenset({"lidar"}))) == 2, "late is true where messages are lost"
     assert false_alarms(Watch(10.0, ticks=ticks({0: LATE, 1: OK}, 10))) == [], "nobody has spoken yet"
+
+
+def test_seconds_of_which_none_would_count_are_refused_in_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SensorfuseError, match="--seconds 2: the first 2 s do not count"):
+        measure(WARM_UP_S)
+    monkeypatch.setattr(sys, "argv", ["health", "--seconds", "1"])
+    with pytest.raises(SystemExit) as ended:
+        health.main()
+    assert ended.value.code == 2
+    assert "--seconds 1" in capsys.readouterr().err
+
+
+def test_the_goal_names_as_many_scenarios_as_were_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = Watch(3.0, ticks=ticks({0: OK, 6.5: LOST, 9.5: OK}, 14))
+    monkeypatch.setattr(health, "watch", lambda *_: seen)
+    assert "over 1 s of 1 scenarios" in measure(3.0, ["town"])[0].name
 
 
 def test_times_of_a_fault_are_from_its_beginning_and_its_end() -> None:

@@ -47,6 +47,11 @@ def test_the_newest_run_of_the_same_machine_counts(tmp_path: Path) -> None:
         last_run(history, "m")
 
 
+def test_a_rig_without_what_the_set_needs_is_refused_in_words(synthetic_rig: Rig) -> None:
+    with pytest.raises(SensorfuseError, match=r"fuses no camera and no radar: .*--rig synthetic"):
+        items(synthetic_rig.with_fusion(modalities=("lidar", "imu")))
+
+
 def test_every_item_is_measured_beside_the_calibration(synthetic_rig: Rig) -> None:
     seen: list[float] = []
     figures = measure(synthetic_rig, rounds=2, progress=seen.append)

@@ -29,13 +29,29 @@ from sensorfuse.errors import SensorfuseError
         ("eval streaming-accuracy {empty}/none.mcap", "no such file"),
         ("eval activity --data {empty}", "no recordings"),
         ("eval accuracy --strategy hybrid --impute guess", "--impute guess: expected none"),
+        ("eval accuracy --strategy late --into-readme {empty}/none.md", "none.md: cannot be read"),
+        ("eval accuracy --strategy late --into-weights --weights {empty}/file/folder", "--into-weights"),
         ("eval accuracy --strategy hybrid --impute retrieval --weights {empty}", "no weights"),
     ],
 )
 def test_mistakes_are_said_in_words(arguments: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     result = CliRunner().invoke(app, arguments.format(empty=tmp_path).split())
     assert isinstance(result.exception, SensorfuseError), result.output
     assert words in str(result.exception)
+
+
+def test_a_readme_without_marks_is_told_before_anything_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(*_: object) -> None:
+        raise AssertionError("minutes of judging")
+
+    monkeypatch.setattr("sensorfuse.fusion.evaluation.accuracy.evaluate", judge)
+    (tmp_path / "README.md").write_text("no marks")
+    result = CliRunner().invoke(app, f"eval accuracy -s late --into-readme {tmp_path}/README.md".split())
+    assert isinstance(result.exception, SensorfuseError)
+    assert "has no lines" in str(result.exception)
 
 
 @pytest.mark.parametrize("command", ["accuracy", "robustness", "streaming-accuracy", "activity"])

@@ -16,6 +16,7 @@ from sensorfuse.deploy.compiled import Compiled, Row, Score
 from sensorfuse.deploy.networks import encoders, fusion_networks, learned_strategies
 from sensorfuse.deploy.recordings import drawn_inputs
 from sensorfuse.deploy.report import figures, markdown
+from sensorfuse.deploy.variants import make_variant
 
 from sensorfuse.engine.cache import EngineCache, NoSpaceError
 from sensorfuse.engine.engine import Precision
@@ -160,6 +161,15 @@ def test_a_network_that_misses_its_gate_fails_alone(small: Rig, monkeypatch: pyt
     assert {r.status for r in compiled.rows} == {"failed"}
     assert "differs from fp32" in compiled.rows[0].reason
     assert not variant_path(WEIGHTS / "imu.onnx", "fp16").exists()
+
+
+def test_a_library_that_fails_without_a_word_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(_: str) -> None:
+        raise EOFError
+
+    monkeypatch.setattr("sensorfuse.deploy.variants.onnx.load", load)
+    with pytest.raises(SensorfuseError, match=r"imu\.onnx: not a readable ONNX network: EOFError"):
+        make_variant(WEIGHTS / "imu.onnx", "fp16", [])
 
 
 def test_networks_that_do_not_fit_are_refused(small: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

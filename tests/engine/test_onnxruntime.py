@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sensorfuse.engine.onnxruntime import BoundBuffers, OnnxRuntimeEngine, gpu_answers
+from sensorfuse.engine.onnxruntime import BoundBuffers, OnnxRuntimeEngine, why_not
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.model_files import weights_folder
 
@@ -73,7 +73,7 @@ def test_truncated_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_provider_is_asked_for_in_vain(capfd: pytest.CaptureFixture[str]) -> None:
-    if gpu_answers():
+    if not why_not("cuda"):
         pytest.skip("a GPU answers here")
     for provider in ("cuda", "tensorrt"):
         with pytest.raises(SensorfuseError, match=f"engine onnxruntime-{provider}: "):

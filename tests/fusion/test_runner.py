@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 
 from sensorfuse.fusion.fuser import FusionResult
-from sensorfuse.fusion.runner import DATA_WAIT_NS, KEEP_NS, FusionRunner
+from sensorfuse.fusion.runner import DATA_WAIT_NS, KEEP_NS, MAX_FAILED, FusionRunner
 from sensorfuse.fusion.strategies import make_fuser
 from sensorfuse.messages import Detections, Sample, StreamTick, Tick
 from sensorfuse.rig import Rig, parse_rig, shipped_rig
+from sensorfuse.track.tracker import ObjectTracker
 from sensorfuse.wire import Envelope, envelope_of
 
 MS = 1_000_000
@@ -149,6 +151,81 @@ def test_failing_encoder_stops_nothing_and_is_told(rig: Rig) -> None:
     assert fuser.asked == [{"radar": [0]}]
     assert {d[0]: d[3] for d in made[0].dispositions} == {"lidar": "corrupt", "radar": "fused"}
     assert "cannot" in runner.failures[0]
+
+
+class Fragile(RecordingFuser):
+    """Fails at one sample's features, whatever else a tick holds."""
+
+    def __init__(self, *poison: int) -> None:
+        super().__init__()
+        self.poison = set(poison)
+        self.forgotten = 0
+
+    def fuse(self, tick: Tick, evidence: dict[str, list[Any]]) -> FusionResult:
+        if self.poison & set(evidence.get("lidar", [])):
+            raise np.linalg.LinAlgError("Singular matrix\nsomewhere deep")
+        return super().fuse(tick, evidence)
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+
+def test_a_sample_that_fusion_fails_at_costs_one_tick_its_samples_and_no_more(rig: Rig) -> None:
+    fuser = Fragile(1)
+    tracker = ObjectTracker()
+    runner = FusionRunner(rig, fuser, tracker)  # type: ignore[arg-type]
+    frames = []
+    for k, seqs in enumerate(([0], [1], [1], [2])):
+        for stream in ("lidar", "radar"):
+            runner.add(*sample(stream, k), now_ns=0)
+        runner.push_tick(tick(k, lidar=seqs, radar=[k]), 0)
+        made = runner.poll(0)
+        assert made is not None
+        frames.append(made[0])
+    assert [f.tick_id for f in frames] == [0, 1, 2, 3]
+    uses = [{u.stream: (u.used, u.reason) for u in f.uses} for f in frames]
+    good, failed = (True, ""), (False, "fusion failed")
+    assert [u["lidar"] for u in uses] == [good, failed, failed, good]
+    assert [u["radar"] for u in uses] == [good, failed, good, good]
+    assert [f.mode for f in frames] == ["full", "no_lidar_radar", "no_lidar", "full"]
+    closed = {d[:3]: d[3] for f in frames for d in f.dispositions}
+    assert {k[2]: r for k, r in closed.items() if k[0] == "lidar"} == {0: "fused", 1: "corrupt", 2: "fused"}
+    assert list(runner.failures) == ["fusing tick 1 failed: Singular matrix; it goes out without samples"]
+    assert fuser.forgotten == 1
+
+
+def test_tracks_live_through_what_fusion_fails_at(rig: Rig) -> None:
+    fuser = Fragile(6)
+    car = Detections(
+        np.zeros(1, np.uint8), np.array([0.9], np.float32), np.array([[10.0, 2, 0]]), np.array([[4.0, 2, 1.5]]),
+        np.zeros(1), np.zeros((1, 2)), 0.1 * np.eye(4)[None], np.array([-1]),
+    )  # fmt: skip
+    seen = fuser.fuse
+    fuser.fuse = lambda t, e: FusionResult(  # type: ignore[method-assign]
+        seen(t, e).detections, {"lidar": replace(car)}, weights={"lidar": 1.0}
+    )
+    runner = FusionRunner(rig, fuser, ObjectTracker())  # type: ignore[arg-type]
+    tracks = []
+    for k in range(9):
+        runner.add(*sample("lidar", k), now_ns=0)
+        runner.push_tick(tick(k, lidar=[k]), 0)
+        made = runner.poll(0)
+        assert made is not None
+        tracks.append(made[0].tracks)
+    assert [len(t) for t in tracks[4:]] == [1] * 5
+    assert len({int(t.track_id[0]) for t in tracks[4:]}) == 1
+    assert np.abs(tracks[6].center[0, :2] - [10, 2]).max() < 0.3
+
+
+def test_a_strategy_that_always_fails_ends_the_process(rig: Rig) -> None:
+    runner = FusionRunner(rig, Fragile(*range(100)), ObjectTracker())  # type: ignore[arg-type]
+    for k in range(MAX_FAILED):
+        runner.add(*sample("lidar", k), now_ns=0)
+        runner.push_tick(tick(k, lidar=[k]), 0)
+        if k < MAX_FAILED - 1:
+            assert runner.poll(0) is not None
+    with pytest.raises(np.linalg.LinAlgError):
+        runner.poll(0)
 
 
 def test_a_sample_used_twice_is_fused_once_in_the_ledger(rig: Rig) -> None:

@@ -6,8 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.inject.command import combine, describe_kinds
@@ -127,3 +128,44 @@ def test_random_faults_come_one_after_the_other_and_again_for_the_same_seed(smal
     assert all(a.end_s < b.at_s for a, b in pairwise(faults))
     assert faults[0].at_s >= QUIET_S
     assert faults[-1].end_s <= 600 - QUIET_S
+
+
+seconds = st.floats(0, 1e9)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(["lidar", "align.0", "machine"]),
+    st.sampled_from(list(KINDS)),
+    st.none() | st.floats(-1e9, 1e9),
+    seconds,
+    st.none() | seconds,
+)
+def test_every_fault_is_read_back_from_its_text(
+    target: str, kind: str, value: float | None, at_s: float, for_s: float | None
+) -> None:
+    try:
+        fault = Fault(target=target, kind=kind, value=value, at_s=at_s, for_s=for_s)
+    except ValidationError:
+        return
+    assert parse_fault(str(fault)) == fault
+
+
+def test_faults_of_short_times_have_no_exponent() -> None:
+    fault = Fault(target="lidar", kind="bit_flips", value=1e-5, at_s=0.00005, for_s=1e-7)
+    assert str(fault) == "lidar:bit_flips:0.00001@0.00005+0.0000001"
+    assert parse_fault(str(fault)) == fault
+    assert str(Fault(target="imu", kind="skew", value=-100.0, at_s=20)) == "imu:skew:-100@20"
+
+
+@pytest.mark.parametrize("text", ["roof:drop", "roof:kill", "roof:stop"])
+def test_what_runs_on_another_host_cannot_be_made_to_fail_from_here(small_rig: Rig, text: str) -> None:
+    data = small_rig.model_dump()
+    data["sensors"]["roof"] = {**data["sensors"]["lidar"], "frame": "roof"}
+    hosts = {"attic": {"address": "tcp://127.0.0.2", "streams": ["roof"]}}
+    data["endpoints"] |= {"control": "tcp://127.0.0.1", "key": "brain", "hosts": hosts}
+    rig = Rig.model_validate(data)
+    with pytest.raises(SensorfuseError, match="'roof' runs on the host 'attic'"):
+        check_faults([parse_fault(text)], rig)
+    check_faults([parse_fault(text.replace("roof", "lidar"))], rig)
+    check_faults([parse_fault(text)], rig.on_one_host())

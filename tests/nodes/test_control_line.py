@@ -100,7 +100,9 @@ def test_a_host_speaks_for_its_own_processes(line: Line) -> None:
     assert unpack(asking.recv())["number"] == 3
 
 
-@pytest.mark.parametrize("name", ["align.0", "fusion.1", "recorder", "camera", "radar", "radar/time", "nobody", "lidar/x"])
+@pytest.mark.parametrize(
+    "name", ["align.0", "fusion.1", "recorder", "camera", "radar", "radar/time", "nobody", "lidar/x"]
+)
 def test_a_host_does_not_speak_for_others(line: Line, name: str) -> None:
     forger, honest = line.process("roof", name), line.process("roof", "lidar")
     for _ in range(12):

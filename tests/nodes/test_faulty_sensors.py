@@ -16,6 +16,8 @@ from sensorfuse.messages import FusedFrame, StreamUse
 from sensorfuse.rig import Rig
 from sensorfuse.sim import SimulatedRig
 
+pytestmark = pytest.mark.alone
+
 EPOCH_NS, S = 1_700_000_000_000_000_000, 1_000_000_000
 FAULTS = """
 devices:

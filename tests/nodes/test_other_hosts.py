@@ -16,6 +16,8 @@ from sensorfuse.nodes.supervisor import Supervisor
 from sensorfuse.keys import KEYS_DIR_VARIABLE, KeyRing
 from sensorfuse.rig import Rig
 
+pytestmark = pytest.mark.alone
+
 
 def test_a_sensor_joins_from_another_host(small_rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as probe:

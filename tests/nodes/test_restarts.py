@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sensorfuse.nodes.restarts import BACKOFF_S, BREAK_AFTER, CALM_S, MAX_OPEN_S, OPEN_S, Restarts
 
 
@@ -45,12 +46,19 @@ def test_a_process_that_lives_long_starts_at_once_however_often_it_dies() -> Non
         assert not restarts.broken
 
 
-def test_who_says_itself_that_it_cannot_is_left_alone_at_once() -> None:
-    restarts = Restarts()
-    restarts.started(5.0)
-    restarts.fail(6.0)
-    assert restarts.broken
-    assert restarts.due_s == 6.0 + OPEN_S
+@pytest.mark.parametrize("lived_s", [1.0, CALM_S + 1, 1000 * CALM_S])
+def test_who_says_itself_that_it_cannot_is_left_alone_at_once_however_long_it_lived(lived_s: float) -> None:
+    restarts, now = Restarts(), 5.0
+    for turn in range(3):
+        restarts.started(now)
+        now += lived_s
+        restarts.fail(now)
+        assert restarts.broken
+        assert restarts.due_s == now + OPEN_S * (2**turn if lived_s < CALM_S else 1)
+        now = restarts.due_s
+    restarts.started(now)
+    assert not restarts.died(now + CALM_S + 1)
+    assert restarts.deaths == 1, "what it could not do has passed"
 
 
 def test_kept_down_on_purpose() -> None:

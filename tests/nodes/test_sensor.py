@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from sensorfuse.nodes.sensor import _Sensor
 from sensorfuse.messages import Sample
 from sensorfuse.rig import Rig
 from sensorfuse.sim import SimulatedRig
+from sensorfuse.wire import decode_data, decode_meta
 
 EPOCH_NS, S = 1_700_000_000_000_000_000, 1_000_000_000
 FAULTS = """
@@ -140,3 +142,19 @@ def test_a_machine_too_slow_leaves_out_what_has_passed(
     age = np.array([s.recv_ns - sim.due_ns("imu", int(k)) for s, k in zip(samples, ks, strict=True)])
     assert age.max() < 0.7 * S
     assert [s.seq for s in samples] == list(range(30))
+
+
+def test_a_sweep_that_comes_once_more_travels_as_a_repeat_and_says_nothing_of_motion(small_rig: Rig) -> None:
+    sent: list[list[Any]] = []
+    process: Any = SimpleNamespace(rig=small_rig, clock=MadeUpClock(), shared_writer=lambda *_: None)
+    worker = _Sensor(process, SimpleNamespace(send=sent.append), "lidar")  # type: ignore[arg-type]
+    sim = SimulatedRig(small_rig, epoch_ns=EPOCH_NS)
+    first, later = sim.sample("lidar", 0), sim.sample("lidar", 3)
+    again = [replace(first, seq=k, stamp_ns=first.stamp_ns + k * S // 10) for k in (1, 2)]
+    for sample in (first, *again, later):
+        worker.publish(sample, worker.prepare(sample))
+    headers = [decode_meta([bytes(f) for f in frames]) for frames in sent[::2]]
+    assert [h.repeat for h in headers] == [False, True, True, False]
+    assert [bool(h.signature) for h in headers] == [True, False, False, True]
+    assert not any(h.problem for h in headers)
+    assert [decode_data([bytes(f) for f in frames])[0].repeat for frames in sent[1::2]] == [False, True, True, False]

@@ -15,6 +15,8 @@ from sensorfuse.log import open_log
 from sensorfuse.rig import Rig
 from sensorfuse.shared_memory import is_supported, shared_folder
 
+pytestmark = pytest.mark.alone
+
 STREAM = "camera"
 
 

@@ -15,6 +15,8 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.rig import Rig
 from sensorfuse.sim import SimulatedRig
 
+pytestmark = pytest.mark.alone
+
 TIMEOUT_S = 60.0
 
 

@@ -19,6 +19,8 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.log import read_frames
 from sensorfuse.rig import Rig
 
+pytestmark = pytest.mark.alone
+
 
 def wait_for(what, timeout_s: float = 60.0) -> None:  # type: ignore[no-untyped-def]
     deadline = time.monotonic() + timeout_s

@@ -23,6 +23,8 @@ from sensorfuse.rig import Rig
 from sensorfuse.sim import SimulatedRig
 from sensorfuse.wire import decode_meta, pack, receive, unpack
 
+pytestmark = pytest.mark.alone
+
 MS = 1_000_000
 
 

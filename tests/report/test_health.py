@@ -62,3 +62,12 @@ def test_reasons_are_bounded(fake_run) -> None:  # type: ignore[no-untyped-def]
     (row,) = history.streams().values()
     assert len(row["reasons"]) == MAX_REASONS + 1
     assert row["reasons"][OTHERS] == 100 - MAX_REASONS
+
+
+def test_a_mode_that_was_not_measured_has_no_figures(fake_run) -> None:  # type: ignore[no-untyped-def]
+    history = HealthHistory()
+    history.add(replace(fake_run.frames[0], mode="full", expected_score=float("nan"), expected_ms=float("nan")))
+    history.add(replace(fake_run.frames[0], mode="no_lidar", expected_score=0.3, expected_ms=float("nan")))
+    modes = history.modes(0.1)
+    assert (modes["full"]["expected_score"], modes["full"]["expected_ms"]) == (None, None)
+    assert (modes["no_lidar"]["expected_score"], modes["no_lidar"]["expected_ms"]) == (0.3, None)

@@ -63,6 +63,9 @@ def test_ledger_counts_and_balance(fake_run: FakeRun) -> None:
     unbalanced = build_summary(short, fake_run.frames, None)
     assert not unbalanced["ledger_balanced"]
     assert "does not account" in unbalanced["headline"]
+    forgotten = build_summary(replace(fake_run.record, unaccounted={"imu": 2}), fake_run.frames, None)
+    assert not forgotten["ledger_balanced"], "the reasons add up, yet two were received and ended by nobody"
+    assert forgotten["streams"]["imu"]["unaccounted"] == 2
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300))

@@ -20,6 +20,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from sensorfuse.errors import SensorfuseError, first_line
 from sensorfuse.fusion.decode import GROUP_OF_CLASS, GROUPS, on_grid
 from sensorfuse.fusion.evaluation.robustness_runs import Condition, Scene, make_runs
 from sensorfuse.fusion.fuser import Fuser, FusionResult
@@ -70,6 +71,13 @@ class Tally:
             away = np.angle(np.exp(1j * (heard[name] - np.array(true[name]))))
             self.direction_errors.append(float(np.abs(away).min()))
 
+    def motion_rms(self) -> dict[str, float]:
+        """Root mean square errors of own motion; empty where none was known."""
+        if not self.motion_errors:
+            return {}
+        vx_mps, yaw_rate_radps = np.sqrt(np.square(self.motion_errors).mean(axis=0)).tolist()
+        return {"vx_rms_mps": vx_mps, "yaw_rate_rms_radps": yaw_rate_radps}
+
     def summary(self) -> dict[str, Any]:
         """Detection scores, and errors of own motion and of sounds where there are any."""
         score = score_sequence(self.pairs, ScoringConfig(by_class=True))
@@ -79,8 +87,7 @@ class Tally:
         names = dict(zip(REPRESENTATIVES, GROUPS, strict=True))
         out |= {f"ap_{names[c]}": v["mean_ap"] for c, v in score["classes"].items() if v["truths"]}
         out |= {name: score[name] for name in ERRORS}
-        if self.motion_errors:
-            out["vx_rms_mps"], out["yaw_rate_rms_radps"] = np.sqrt(np.square(self.motion_errors).mean(axis=0)).tolist()
+        out |= self.motion_rms()
         if self.sound_true:
             out["sound_recall"] = self.sound_right / self.sound_true
             out["sound_precision"] = self.sound_right / max(self.sound_right + self.sound_wrong, 1)
@@ -219,9 +226,16 @@ def print_scores(scores: dict[str, Any], console: Console) -> None:
 
 
 def into_cards(scores: dict[str, Any], weights: Path) -> None:
-    """Put each strategy's scores into its record beside the weights, as `accuracy`."""
+    """Put each strategy's scores into its record beside the weights, as `accuracy`.
+
+    Raises:
+        SensorfuseError: a record can't be read or written.
+    """
     judged = {k: v for k, v in scores.items() if k != "strategies"}
     for name, score in scores["strategies"].items():
         card_file = weights / f"{name}.json"
-        card = json.loads(card_file.read_text(encoding="utf-8")) if card_file.exists() else {"strategy": name}
-        card_file.write_text(json.dumps(card | {"accuracy": judged | score}, indent=1) + "\n", encoding="utf-8")
+        try:
+            card = json.loads(card_file.read_text(encoding="utf-8")) if card_file.exists() else {"strategy": name}
+            card_file.write_text(json.dumps(card | {"accuracy": judged | score}, indent=1) + "\n", encoding="utf-8")
+        except (OSError, ValueError, TypeError) as error:
+            raise SensorfuseError(f"{card_file}: the scores cannot be put there: {first_line(error)}") from None

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sensorfuse.errors import SensorfuseError
+from sensorfuse.errors import SensorfuseError, first_line
 from sensorfuse.fusion.strategies import STRATEGIES
 
 BEGIN, END = "<!-- strategies: begin -->", "<!-- strategies: end -->"
@@ -40,15 +40,31 @@ def _row(name: str, accuracy: dict[str, Any], network: Path) -> list[str]:
     return [f"`{name}`", *scores, f"{conditions['all']['map']:.3f}", size, f"{accuracy['median_ms']['fuse']:.1f}"]
 
 
-def write_into(readme: Path, weights: Path) -> None:
-    """Replace what stands between the marks of a README by the table.
+def around_table(readme: Path) -> tuple[str, str]:
+    """What stands before and after the table of a README, without the marks.
 
     Raises:
-        SensorfuseError: it has no such marks.
+        SensorfuseError: it can't be read, or has no such marks.
     """
-    text = readme.read_text(encoding="utf-8")
+    try:
+        text = readme.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise SensorfuseError(f"{readme}: cannot be read: {first_line(error)}") from None
     before, begun, rest = text.partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not begun or not ended:
         raise SensorfuseError(f"{readme}: has no lines {BEGIN} and {END}")
-    readme.write_text(f"{before}{BEGIN}\n{markdown(weights)}\n{END}{after}", encoding="utf-8")
+    return before, after
+
+
+def write_into(readme: Path, weights: Path) -> None:
+    """Replace what stands between the marks of a README by the table.
+
+    Raises:
+        SensorfuseError: it can't be read or written, or has no such marks.
+    """
+    before, after = around_table(readme)
+    try:
+        readme.write_text(f"{before}{BEGIN}\n{markdown(weights)}\n{END}{after}", encoding="utf-8")
+    except OSError as error:
+        raise SensorfuseError(f"{readme}: cannot be written: {error.strerror or error}") from None

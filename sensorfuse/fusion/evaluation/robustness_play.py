@@ -69,8 +69,7 @@ class Record:
         if self.tally.sound_true:
             right, wrong = self.tally.sound_right, self.tally.sound_wrong
             out["sound_f1"] = 2 * right / (right + wrong + self.tally.sound_true)
-        if self.tally.motion_errors:
-            out["vx_rms_mps"], out["yaw_rate_rms_radps"] = np.sqrt(np.square(self.tally.motion_errors).mean(axis=0))
+        out |= self.tally.motion_rms()
         return {name: round(float(value), 5) for name, value in out.items() if np.isfinite(value)}
 
     def nds_of_parts(self, parts: int) -> list[float]:

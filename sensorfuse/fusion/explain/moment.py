@@ -73,7 +73,7 @@ def find_moment(log: Path, rig: Rig, fuser: Fuser, at_s: float) -> Moment:
         SensorfuseError: the log can't be read, has none of the rig's streams, or is over before `at_s`.
     """
     with open_log(log, offsets_ns=rig.clock_offsets_ns()) as reader:
-        by_log_name = {s.log_stream or n: n for n, s in rig.sensors.items()}
+        by_log_name = rig.by_log_stream()
         names = [n for n in reader.streams() if n in by_log_name]
         if not names:
             raise SensorfuseError(

@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sensorfuse.fusion.grid import SPATIAL
 from sensorfuse.messages import MODALITIES
 
-MAPS = 3
+MAPS = len(SPATIAL)
 """The first so many of `MODALITIES` are maps (B, C, X, Y), the others vectors (B, C)."""
 LEAST_VARIANCE = 1e-3
 """Of a scaled feature; a channel that is always 0 would have none."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sensorfuse.fusion.export import check_parity, export
@@ -17,6 +16,7 @@ from sensorfuse.fusion.training.activity import VIEWS, ActivitySettings
 from sensorfuse.fusion.training.activity_data import ACTIONS, JOINTS, LEVEL_VECTORS, SENSOR_VECTORS
 from sensorfuse.fusion.training.activity_model import ACTIVITY_MODALITIES, STEPS, ActivityModel
 from sensorfuse.fusion.training.loop import TrainConfig
+from sensorfuse.fusion.training.weights_file import save_weights
 
 SHAPES = {"inertial": (STEPS[0], len(SENSOR_VECTORS + LEVEL_VECTORS), 3), "skeleton": (STEPS[1], JOINTS, 3)}
 
@@ -67,7 +67,5 @@ def publish_activity(
             "settings": json.loads(settings.model_dump_json()),
             **record,
         }
-        weights = path.with_suffix(".safetensors")
-        save_file({k: v.contiguous() for k, v in classifier.state_dict().items()}, weights)
-        weights.chmod(0o644)  # safetensors makes files that only their owner can read
+        save_weights(classifier.state_dict(), path.with_suffix(".safetensors"))
         path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sensorfuse.errors import SensorfuseError, first_line
 from sensorfuse.fusion.decode import GROUPS
 from sensorfuse.fusion.encoders import ENCODERS, SweepPair
-from sensorfuse.fusion.grid import FEATURES, GRID, SPATIAL, BevGrid
+from sensorfuse.fusion.grid import FEATURE_SHAPES, FEATURES, GRID, SPATIAL, BevGrid
 from sensorfuse.fusion.heads import PRIOR
 from sensorfuse.fusion.model import OUTPUTS, FusionNetwork
 from sensorfuse.fusion.training.augmentation import disturb
@@ -60,8 +60,7 @@ class Encoders(nn.Module):
         out = []
         for k, m in enumerate(MODALITIES):
             rows = torch.nonzero(batch.present[:, k] > 0.5)[:, 0]
-            shape = (FEATURES, GRID.cells, GRID.cells) if m in SPATIAL else (FEATURES,)
-            blank = batch.present.new_zeros(len(batch.present), *shape)
+            blank = batch.present.new_zeros(len(batch.present), *FEATURE_SHAPES[m])
             out.append(blank.index_copy(0, rows, self._encode(m, batch, rows)) if len(rows) else blank)
         return out
 

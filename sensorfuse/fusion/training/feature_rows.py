@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sensorfuse.fusion.grid import FEATURES, GRID, SPATIAL
+from sensorfuse.fusion.grid import FEATURES, GRID, feature_shape
 from sensorfuse.messages import MODALITIES
 
 
 def row_width(channels: int = FEATURES, cells: int = GRID.cells) -> int:
     """Numbers in a row: maps (C, X, Y) and vectors (C,), side by side in the order of `MODALITIES`."""
-    return len(SPATIAL) * channels * cells**2 + (len(MODALITIES) - len(SPATIAL)) * channels
+    return sum(int(np.prod(feature_shape(m, channels, cells))) for m in MODALITIES)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class FeatureRows:
     def batch(self, index: NDArray[np.int64]) -> tuple[list[Tensor], Tensor]:
         """Maps and vectors of the ticks `index` (B,) in single precision, and who is there (B, 5)."""
         rows = torch.from_numpy(np.asarray(self.rows[index])).float()
-        shapes = [(self.channels, self.cells, self.cells) if m in SPATIAL else (self.channels,) for m in MODALITIES]
+        shapes = [feature_shape(m, self.channels, self.cells) for m in MODALITIES]
         parts = rows.split([int(np.prod(shape)) for shape in shapes], dim=1)
         values = [x.reshape(len(rows), *shape) for x, shape in zip(parts, shapes, strict=True)]
         return values, self.present[torch.from_numpy(index)]

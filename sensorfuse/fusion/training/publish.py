@@ -15,17 +15,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 
 from sensorfuse.fusion.decode import GROUPS, DecodeConfig, decode_boxes, on_grid
 from sensorfuse.fusion.evaluation.matching import in_group, match_centres
 from sensorfuse.fusion.export import export_encoder, export_fusion, export_sweeps
 from sensorfuse.fusion.grid import GRID
+from sensorfuse.fusion.learned import VX_UNIT_MPS
 from sensorfuse.fusion.model_files import ENCODERS_FILE, file_digest
 from sensorfuse.fusion.training.driving import Trainee
 from sensorfuse.fusion.training.examples import Examples
 from sensorfuse.fusion.training.loop import TrainConfig
 from sensorfuse.fusion.training.task import in_runs
+from sensorfuse.fusion.training.weights_file import save_weights
 from sensorfuse.messages import MODALITIES, Detections
 
 LOWEST_SCORE = 0.05
@@ -74,7 +75,7 @@ def measure_held_out(
                 heat, box, motion, _, _, *after = network(*features, ticks.present, *before)
                 state[name] = tuple(after)
                 errors[name].append(
-                    ((motion[:, :2] - ticks.targets.motion) * torch.tensor([10.0, 1.0])).double().numpy()
+                    ((motion[:, :2] - ticks.targets.motion) * torch.tensor([VX_UNIT_MPS, 1.0])).double().numpy()
                 )
                 for k, n in enumerate(index):
                     truth, visible = held_out.objects(int(n))
@@ -102,7 +103,7 @@ def publish_encoders(model: Trainee, out: Path) -> dict[str, float]:
         m: export_encoder(model.encoders.by_modality[m], m, out / f"{m}.onnx") for m in MODALITIES
     }
     parity["sweeps"] = export_sweeps(model.encoders.sweeps, out / "sweeps.onnx")
-    _save(model.encoders.state_dict(), out / ENCODERS_FILE)
+    save_weights(model.encoders.state_dict(), out / ENCODERS_FILE)
     return parity
 
 
@@ -139,10 +140,5 @@ def publish_networks(
             "dataset": data,
             **record,
         }
-        _save(network.state_dict(), out / f"{name}.safetensors")
+        save_weights(network.state_dict(), out / f"{name}.safetensors")
         (out / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-
-
-def _save(state: dict[str, torch.Tensor], path: Path) -> None:
-    save_file({k: v.contiguous() for k, v in state.items()}, path)
-    path.chmod(0o644)  # safetensors makes files that only their owner can read

@@ -12,6 +12,7 @@ from sensorfuse.bench.transport import SIZES, measure, print_figures
 from sensorfuse.errors import SensorfuseError
 
 
+@pytest.mark.alone
 def test_every_way_brings_every_message() -> None:
     done: list[int] = []
     big = "picture 1920 x 1080, 6.2 MB"
