@@ -23,6 +23,7 @@ from sensorfuse.inject.limits import Limit
 from sensorfuse.inject.verdict import Damage
 from sensorfuse.log import open_log, read_frames
 from sensorfuse.messages import LEDGER_REASONS, Detections, FusedFrame, Sample, Truth
+from sensorfuse.plain_json import plain
 from sensorfuse.report.page import write_report
 from sensorfuse.report.record import RunRecord, Snapshot, choose_snapshots
 from sensorfuse.report.summary import build_summary
@@ -93,7 +94,7 @@ def execute(
     damage.hold_to(limits)
     summary["faults"] = damage.to_dict()
     try:
-        text = json.dumps(summary, indent=2, default=_plain) + "\n"
+        text = json.dumps(plain(summary), indent=2, allow_nan=False) + "\n"
         (plan.out / "summary.json").write_text(text, encoding="utf-8")
         report = write_report(plan.out, record, summary, _snapshots(plan, outcome, truth))
     except OSError as error:
@@ -106,14 +107,6 @@ def assess_run(plan: RunPlan, outcome: Outcome) -> Damage:
     """What a run's faults cost, without its summary and report."""
     truth, _ = _truth_source(plan, outcome.origin_ns)
     return assess(plan, outcome, _frames(outcome), _pairs(outcome, truth))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(type(value).__name__)
 
 
 def _frames(outcome: Outcome) -> Iterator[FusedFrame]:

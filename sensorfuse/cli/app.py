@@ -14,6 +14,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 
 from sensorfuse import __version__
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.plain_json import plain
 
 app = typer.Typer(
     help="Streaming multisensor fusion: run it on a robot, replay recorded logs, measure it.",
@@ -117,4 +118,4 @@ def writable(target: Path, force: bool) -> None:
 def write_figures(figures: dict[str, Any], path: Path | None) -> None:
     if path is not None:
         prepare(path.parent)
-        path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(plain(figures), indent=2, allow_nan=False) + "\n", encoding="utf-8")

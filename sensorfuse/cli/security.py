@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -123,6 +122,6 @@ def fuzz(
         r.target: {"executions": r.executions, "rate_hz": r.rate_hz, "findings": [vars(f) for f in r.findings]}
         for r in results
     }
-    write_figures(json.loads(json.dumps(figures)), as_json)
+    write_figures(figures, as_json)
     if any(r.findings for r in results):
         raise typer.Exit(1)

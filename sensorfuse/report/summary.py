@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import os
 import platform
 from collections import Counter
@@ -14,6 +13,7 @@ import numpy as np
 
 from sensorfuse import __version__
 from sensorfuse.messages import LEDGER_REASONS, FusedFrame
+from sensorfuse.plain_json import plain
 from sensorfuse.report.health import HealthHistory
 from sensorfuse.report.record import RunRecord
 from sensorfuse.report.states import StateHistory, percentiles
@@ -113,7 +113,7 @@ def build_summary(
         "versions": versions(),
     }
     summary["headline"] = headline(summary)
-    return _plain(summary)
+    return plain(summary)
 
 
 def off_by(row: dict[str, int]) -> int:
@@ -167,18 +167,3 @@ def _modalities(record: RunRecord, history: StateHistory, seen: set[int], length
 
 def _event(t_ns: int, process: str, what: str, t0_ns: int | None) -> dict[str, Any]:
     return {"t_s": None if t0_ns is None else (t_ns - t0_ns) / 1e9, "process": process, "what": what}
-
-
-def _plain(value: Any) -> Any:
-    """The same value in what JSON knows: numpy scalars and arrays unwrapped, NaN and infinities as None."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, (list, tuple, set)):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
