@@ -16,7 +16,7 @@ from sensorfuse.log.gopro import GoproReader
 from sensorfuse.log.images import UnreadableError, decode_image
 from sensorfuse.messages import Sample
 from sensorfuse.picture_file import decode_picture, image_size
-from sensorfuse.sample_limits import MAX_TIME_NS, header_problem
+from sensorfuse.sample_limits import MAX_COUNT, header_problem
 from sensorfuse.wire import WireError, encode_data, envelope_of, pack
 
 
@@ -120,7 +120,7 @@ def test_a_stamp_beyond_any_clock_is_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"stamp_ns": MAX_TIME_NS + 1},
+        {"stamp_ns": MAX_COUNT + 1},
         {"frame": "x" * 300},
         {"frame": "a\nb"},
         {"meta": {"x": 1 << 70}},
