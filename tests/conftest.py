@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recordings at {folder}; set SENSORFUSE_DATA")
     return folder
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port for a rig's first tcp endpoint, with room for the others after it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(min(probe.getsockname()[1], 64000))
 
 
 @pytest.fixture(scope="session")

@@ -38,15 +38,12 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
 
 
 @pytest.fixture
-def rig(synthetic_rig: Rig) -> Rig:
+def rig(synthetic_rig: Rig, free_port: int) -> Rig:
     """The pipeline on 127.0.0.1, the LiDAR on a host at 127.0.0.2."""
-    with sockets.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = min(probe.getsockname()[1], 64000)
     endpoints = {
         "base": "ipc",
         "control": "tcp://127.0.0.1",
-        "port": port,
+        "port": free_port,
         "key": "brain",
         "hosts": {"roof": {"address": "tcp://127.0.0.2", "streams": ["lidar"]}},
     }

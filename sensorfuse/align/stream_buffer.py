@@ -79,7 +79,6 @@ class StreamBuffer:
         self.config = config
         self.max_age_ns = config.max_age_ns
         self.windowed = config.modality in ("imu", "audio")
-        self.time = StreamTime(config)
         lateness_ms = config.lateness_ms if config.lateness_ms is not None else rig.fusion.lateness_ms
         fixed = None if lateness_ms is None else round(lateness_ms * 1e6)
         self.lateness = Lateness(fixed, rig.fusion.deadline_ns)
@@ -106,10 +105,8 @@ class StreamBuffer:
         self.idle_after_ns = max(IDLE_PERIODS * config.period_ns, IDLE_MIN_NS)
         self._delay_borne_ns = config.period_ns if config.modality == "audio" else 0
         self.nominal_ns = config.period_ns
-        self.period_min_ns = round(0.8 * config.period_ns)
-        self._longest_ns = 0  # from the middle of a measurement to its arrival, of the last messages
-        self._delays_ns = (0, 0)  # the same of those before, and before those
         self._review_at = DELAYS
+        self.begin_anew()
 
     # ---- input
 
@@ -202,11 +199,11 @@ class StreamBuffer:
         return at
 
     def begin_anew(self) -> None:
-        """Time goes at another pace: nothing is known of the clock, of delays and of intervals."""
-        self.tell_health()
+        """Know nothing of the clock, of delays and of intervals: at the start, and when time goes at another pace."""
         self.time = StreamTime(self.config)
         self.period_min_ns = round(0.8 * self.nominal_ns)
-        self._longest_ns, self._delays_ns = 0, (0, 0)
+        self._longest_ns = 0  # from the middle of a measurement to its arrival, of the last messages
+        self._delays_ns = (0, 0)  # the same of those before, and before those
 
     @property
     def overfull(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket as sockets
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,14 +21,11 @@ HOSTS = {"roof": ["lidar"], "cellar": ["radar"]}
 
 
 @pytest.fixture
-def rig(synthetic_rig: Rig) -> Rig:
+def rig(synthetic_rig: Rig, free_port: int) -> Rig:
     """The pipeline on `brain`, the LiDAR on `roof`, the radar on `cellar`; all know each other."""
-    with sockets.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = min(probe.getsockname()[1], 64000)
     endpoints = {
         "control": "tcp://127.0.0.1",
-        "port": port,
+        "port": free_port,
         "key": "brain",
         "hosts": {name: {"address": "tcp://127.0.0.2", "streams": streams} for name, streams in HOSTS.items()},
     }

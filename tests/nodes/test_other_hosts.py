@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,16 +18,15 @@ from sensorfuse.rig import Rig
 pytestmark = pytest.mark.alone
 
 
-def test_a_sensor_joins_from_another_host(small_rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = min(probe.getsockname()[1], 64000)
+def test_a_sensor_joins_from_another_host(
+    small_rig: Rig, free_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rings = {name: KeyRing(tmp_path / name) for name in ("brain", "roof")}
     publics = {name: ring.make(name) for name, ring in rings.items()}
     rings["roof"].allow("brain", publics["brain"])
     rings["brain"].allow("roof", publics["roof"])
     hosts = {"roof": {"address": "tcp://127.0.0.2", "streams": ["imu"]}}
-    endpoints = {"control": "tcp://127.0.0.1", "port": port, "key": "brain", "hosts": hosts}
+    endpoints = {"control": "tcp://127.0.0.1", "port": free_port, "key": "brain", "hosts": hosts}
     rig = Rig.model_validate({**small_rig.model_dump(), "endpoints": endpoints})
     file = tmp_path / "rig.yaml"
     file.write_text(rig.to_yaml())
