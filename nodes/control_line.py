@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,10 +20,17 @@ from sensorfuse.wire import WireError, pack, unpack
 
 TIME_SUFFIX = "/time"  # of the name under which a process asks for the time
 STRANGER = "a host that is not known"
+MARK = "#"  # between a process's name and what nobody else can know
+
+
+def own_identity(name: str) -> bytes:
+    """Under which a process connects: its name, and a part of its own, so that nobody can connect before it as it."""
+    return f"{name}{MARK}{secrets.token_hex(8)}".encode()
 
 
 class ControlLine:
-    """A ROUTER socket at the rig's endpoint `control`. A process is known by its name.
+    """A ROUTER socket at the rig's endpoint `control`. A process is known by its name, and is told what there is to
+    tell where it last spoke from; before it has spoken it is not there.
 
     Where the endpoint asks for keys, a host speaks for those processes alone that the rig places on it: the streams
     that it has, and on the pipeline's own host all others. `refused` counts what was said in the name of others, by
@@ -38,13 +46,14 @@ class ControlLine:
         self._on_event = on_event
         self._own = place(rig, "control")[1]  # the name of this host's key; None where nobody is asked for one
         self._hosts: dict[str, str] = {}  # by public key
+        self._identities: dict[str, bytes] = {}  # under which a process spoke last, by its name
         self._socket = make_socket(context, zmq.ROUTER, 0)
         self._lock = bind(self._socket, rig, "control")
 
     def tell(self, name: str, command: dict[str, Any]) -> None:
         """Send a command; one to a process that is not there is lost."""
-        with contextlib.suppress(zmq.ZMQError):
-            self._socket.send_multipart([name.encode(), pack(command)])
+        if name in self._identities:
+            self._send(self._identities[name], command)
 
     def wait(self, timeout_ms: int) -> None:
         """Until somebody says something, at most so long."""
@@ -56,7 +65,8 @@ class ControlLine:
             parts = self._socket.recv_multipart(copy=False)
             heard_ns = time.monotonic_ns()
             try:
-                name = parts[0].bytes.decode()
+                identity = parts[0].bytes
+                name = identity.decode().split(MARK)[0]
                 if not self._may_speak(parts[0], name):
                     continue
                 message = unpack(parts[1].buffer)
@@ -66,13 +76,18 @@ class ControlLine:
                 continue
             if message.get("kind") == "time":
                 answer = {"number": message.get("number"), "t1": message.get("t1"), "t2": heard_ns}
-                self.tell(name, {**answer, "t3": time.monotonic_ns()})
+                self._send(identity, {**answer, "t3": time.monotonic_ns()})
                 continue
+            self._identities[name] = identity
             yield name, message
 
     def close(self) -> None:
         self._socket.close()
         self._lock.close()
+
+    def _send(self, identity: bytes, message: dict[str, Any]) -> None:
+        with contextlib.suppress(zmq.ZMQError):
+            self._socket.send_multipart([identity, pack(message)])
 
     def _may_speak(self, part: zmq.Frame, name: str) -> bool:
         """Whether the host that a part came from has the process of this name; one that has not is counted."""

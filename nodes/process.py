@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import zmq
+from sensorfuse.nodes.control_line import own_identity
 from sensorfuse.nodes.ears import Ears
 from sensorfuse.nodes.timekeeper import Timekeeper
 
@@ -69,9 +70,10 @@ class Control:
         if connected:
             self.active = False
             self._socket = make_socket(context, zmq.DEALER, 0)
-            self._socket.setsockopt(zmq.IDENTITY, name.encode())
+            self._socket.setsockopt(zmq.IDENTITY, own_identity(name))
             self._socket.setsockopt(zmq.LINGER, EXIT_LINGER_MS)
             connect(self._socket, rig, "control")
+            self.send("hello")  # it can be told something from now on
 
     @property
     def socket(self) -> zmq.Socket[bytes] | None:

@@ -14,6 +14,7 @@ from sensorfuse.nodes.plan import RunPlan
 from sensorfuse.clock import boot_id
 from sensorfuse.endpoints import run_folder
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.plain_json import read_object
 from sensorfuse.processes import Mode
 from sensorfuse.rig import Rig, load_rig
 
@@ -79,7 +80,7 @@ def find_run(rig: Rig) -> tuple[RunState, Rig]:
     """
     file = run_folder(rig) / FILE
     try:
-        state = RunState(**json.loads(file.read_text(encoding="utf-8")))
+        state = RunState(**read_object(file.read_text(encoding="utf-8")))
         state.pids = {name: (int(pid), float(begun)) for name, (pid, begun) in state.pids.items()}
     except (OSError, ValueError, TypeError) as error:
         raise SensorfuseError(f"no run of rig {rig.name!r} to take over: {file}: {error}") from None

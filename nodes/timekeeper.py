@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import zmq
-from sensorfuse.nodes.control_line import TIME_SUFFIX
+from sensorfuse.nodes.control_line import TIME_SUFFIX, own_identity
 
 from sensorfuse.align.time_exchange import TimeExchange, ping_period_ns
 from sensorfuse.clock import FollowedMonotonic
@@ -32,7 +32,7 @@ class Timekeeper:
         self._ended = threading.Event()
         self._heard_s = time.monotonic()
         socket = make_socket(context, zmq.DEALER, 0)
-        socket.setsockopt(zmq.IDENTITY, f"{name}{TIME_SUFFIX}".encode())
+        socket.setsockopt(zmq.IDENTITY, own_identity(name + TIME_SUFFIX))
         connect(socket, rig, "control")
         self._thread = threading.Thread(target=self._serve, args=(socket,), name="timekeeper", daemon=True)
         self._thread.start()

@@ -1,11 +1,12 @@
-"""Values in what JSON knows."""
+"""Values in what JSON knows, and what of it is no object."""
 
 import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from sensorfuse.plain_json import plain
+from sensorfuse.plain_json import plain, read_object
 
 
 def test_whatever_was_measured_is_strict_json() -> None:
@@ -21,3 +22,23 @@ def test_whatever_was_measured_is_strict_json() -> None:
         "p": "x/y",
         "s": [2],
     }
+
+
+def test_an_object_is_read() -> None:
+    assert read_object('{"a": [1, {"b": null}]}') == {"a": [1, {"b": None}]}
+    assert read_object(b"{}") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[1]", "expected an object, got list"),
+        ("null", "expected an object, got NoneType"),
+        ("{", "Expecting"),
+        ('{"a":' * 100_000, "nested too deep"),
+        (b'{"a": "\xff"}', "decode"),
+    ],
+)
+def test_what_is_no_object_is_a_value_error(text: str | bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        read_object(text)

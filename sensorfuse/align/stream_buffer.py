@@ -16,7 +16,7 @@ from sensorfuse.wire import Envelope
 
 KEEP_NS = 2_000_000_000
 SUSPECT_NS = 1_000_000_000
-DELAYS = 100  # messages, of which the longest delay is taken
+DELAYS = 200  # messages, of which the longest delay is taken
 LEAST_INTERVAL = 1 / 8  # of the period; what comes sooner is a copy under another number, not the device's rate
 MAX_BUFFERED = 4096  # samples held per stream, each of some 200 bytes: beyond, the oldest is closed as queue_full
 
@@ -267,7 +267,7 @@ class StreamBuffer:
             return idle
         overdue = newest + 2 * (t_ns - newest) // nominal * nominal
         delay = max(*self._delays_ns, self._longest_ns)
-        return min(idle, overdue + delay + self.lateness.allowed_ns + nominal // 8)
+        return min(idle, overdue + delay + self.lateness.allowed_ns + nominal // 16)
 
     def _surrounded(self, t_ns: int) -> bool:
         """Whether no sample that is still on its way, out of order, can be nearer to `t` than what is here: the

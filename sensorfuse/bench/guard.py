@@ -31,6 +31,7 @@ from sensorfuse.fusion.grid import SPATIAL
 from sensorfuse.fusion.strategies import make_fuser
 from sensorfuse.fusion.warm_up import PERIOD_NS, TWIST, typical_sample
 from sensorfuse.messages import StreamTick, Tick
+from sensorfuse.plain_json import read_object
 from sensorfuse.rig import Rig
 from sensorfuse.sample_limits import MAX_COUNT
 from sensorfuse.track.tracker import ObjectTracker
@@ -149,6 +150,7 @@ def measure(rig: Rig, rounds: int = 15, progress: Callable[[float], None] = lamb
         out[name] = {"median": middle, "sigma": 1.2533 * spread / rounds**0.5}  # of a median of normal values
     return {
         "machine": machine_id(),
+        "rig": rig.name,
         "version": __version__,
         "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "rounds": rounds,
@@ -168,8 +170,8 @@ def machine_id() -> str:
     return hashlib.sha256(words.encode()).hexdigest()[:16]
 
 
-def last_run(history: Path, machine: str) -> dict[str, Any] | None:
-    """The newest run on a machine; None where there is none.
+def last_run(history: Path, machine: str, rig: str) -> dict[str, Any] | None:
+    """The newest run on a machine of a rig; None where there is none.
 
     Raises:
         SensorfuseError: the history is no readable list of runs.
@@ -179,8 +181,8 @@ def last_run(history: Path, machine: str) -> dict[str, Any] | None:
     found = None
     for number, line in enumerate(history.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            run = json.loads(line)
-            if run["machine"] == machine and isinstance(run["items"], dict):
+            run = read_object(line)
+            if (run["machine"], run["rig"]) == (machine, rig) and isinstance(run["items"], dict):
                 found = run
         except (ValueError, KeyError, TypeError):
             raise SensorfuseError(f"{history}:{number}: not a recorded run; remove the line") from None
@@ -216,7 +218,9 @@ def compare(figures: dict[str, Any], before: dict[str, Any] | None) -> list[Chan
 
 def print_changes(changes: list[Change], before: dict[str, Any] | None, console: Console) -> None:
     """A row per item."""
-    since = f"since {before['at']}, version {before['version']}" if before else "no earlier run on this machine"
+    since = (
+        f"since {before['at']}, version {before['version']}" if before else "no earlier run of this rig on this machine"
+    )
     table = Table(title=f"processor time over the calibration's; {since}")
     for name in ("item", "now", "before", "change", "noise", ""):
         table.add_column(name, justify="left" if name in ("item", "") else "right")

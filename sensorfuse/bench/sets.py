@@ -133,7 +133,7 @@ def speed_goals(duration_s: float) -> list[Goal]:
     return goals
 
 
-def measure(duration_s: float = 60.0, trials: int = 3) -> list[Goal]:
+def measure(duration_s: float = 60.0, trials: int = 8) -> list[Goal]:
     """All of it, over the scenarios S1 to S6."""
     return [
         *set_goals(duration_s, trials),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from sensorfuse.fusion.evaluation.robustness_runs import Scene
 from sensorfuse.fusion.model_files import weights_of
 from sensorfuse.fusion.strategies import find_strategy, make_fuser
 from sensorfuse.messages import MODALITIES
+from sensorfuse.plain_json import read_object
 from sensorfuse.rig import Rig
 
 TICKS = 4  # consecutive; the first of a block brings what strategies remember, and is not timed
@@ -193,8 +193,8 @@ def _open(rig: Rig, way: Way, scenes: list[Scene]) -> Opened:
     folder = weights_of(rig)
     network, cost, model_mb = None, None, 0.0
     accuracy: dict[str, Any] = {}
-    with suppress(OSError, ValueError, KeyError):
-        card = json.loads((folder / f"{way.strategy}.json").read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        card = read_object((folder / f"{way.strategy}.json").read_text(encoding="utf-8"))
         accuracy = card["accuracy"]["conditions"] if way.precision == "fp32" or not learned else {}
     if learned:
         path = folder / f"{way.strategy}.onnx"

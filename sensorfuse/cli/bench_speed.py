@@ -116,7 +116,7 @@ def bench_guard(
     fail: Annotated[bool, typer.Option("--fail", help="exit with code 1 if anything got slower")] = False,
     as_json: JsonOption = None,
 ) -> None:
-    """What got slower since the last run on this machine, beyond noise.
+    """What got slower since the last run of the rig on this machine, beyond noise.
 
     Example: sensorfuse bench guard --fail
     """
@@ -126,7 +126,7 @@ def bench_guard(
         bar = _bar(stack)
         task = bar.add_task("measuring", total=1.0)
         figures = measure(find_rig(rig, None), rounds, lambda share: bar.update(task, completed=share))
-    before = last_run(history, figures["machine"])
+    before = last_run(history, figures["machine"], figures["rig"])
     changes = compare(figures, before)
     print_changes(changes, before, console)
     record(history, figures)

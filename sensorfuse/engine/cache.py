@@ -23,6 +23,7 @@ from typing import Any
 
 from sensorfuse import private_files
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.plain_json import read_object
 from sensorfuse.private_files import close_to_others, is_private, read_private
 
 LIMIT_BYTES = 4 * 2**30
@@ -241,10 +242,9 @@ class EngineCache:
     def _record(path: Path) -> dict[str, Any] | None:
         content = read_private(path)
         try:
-            record = json.loads(content) if content is not None else None
+            return read_object(content) if content is not None else None
         except ValueError:
             return None
-        return record if isinstance(record, dict) else None
 
     def _remove(self, name: str) -> int:
         return sum(_unlink(self.folder / f"{name}.{suffix}") for suffix in ("json", "engine"))

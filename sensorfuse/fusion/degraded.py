@@ -7,7 +7,6 @@ says that they were not measured.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ import numpy as np
 from sensorfuse.fusion.grid import SPATIAL
 from sensorfuse.fusion.model_files import weights_folder
 from sensorfuse.messages import MODALITIES, Detections, StreamTick
+from sensorfuse.plain_json import read_object
 from sensorfuse.track.priors import SPEED_SIGMA_MPS
 
 FIGURE = "NDS on held-out simulated worlds"
@@ -61,9 +61,9 @@ class Expectations:
         """
         path = (folder or weights_folder()) / f"{strategy}.json"
         try:
-            accuracy = json.loads(path.read_text(encoding="utf-8"))["accuracy"]
+            accuracy = read_object(path.read_text(encoding="utf-8"))["accuracy"]
             return Expectations(accuracy if accuracy["model"] == model else None)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError):
             return Expectations(None)
 
     def of(self, present: Iterable[str]) -> Expectation:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from sensorfuse.engine.engine import sha256
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.plain_json import read_object
 from sensorfuse.rig import Rig
 
 ENCODERS_FILE = "encoders.safetensors"
@@ -40,16 +40,16 @@ def read_card(folder: Path, strategy: str) -> dict[str, Any]:
     """
     path = folder / f"{strategy}.json"
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_object(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SensorfuseError(
             f"strategy {strategy!r} has no weights at {path}; train them with "
             f"`sensorfuse train --strategy {strategy}`, or choose `late`, which needs none"
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise SensorfuseError(f"{path}: not a readable description of weights: {error}") from None
     for name in NEEDED:
-        if not isinstance(card, dict) or name not in card:
+        if name not in card:
             raise SensorfuseError(f"{path}: the field {name!r} is missing; export the weights again")
     encoders = folder / ENCODERS_FILE
     if not encoders.is_file() or file_digest(encoders) != card["encoders"]:

@@ -219,7 +219,7 @@ class HealthMonitor:
             self._turn("recovering", BACK)
             self._good, self._good_since_ns = 1, now_ns
         wait_ns = self._config.recover_s * 1e9
-        enough = min(RETURNED, max(2, math.ceil(wait_ns / self._nominal_ns) + 1))
+        enough = min(RETURNED, math.ceil(wait_ns / self._nominal_ns) + 1)
         if state != "stale" and self._good >= enough and now_ns - self._good_since_ns >= wait_ns:
             self._fade_from_ns = now_ns
             self._turn(state, "")

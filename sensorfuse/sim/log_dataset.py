@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sensorfuse.errors import SensorfuseError
+from sensorfuse.plain_json import read_object
 from sensorfuse.rig import Rig
 from sensorfuse.sim.recording import write_simulated_log
 from sensorfuse.sim.scenario import load_scenario
@@ -40,7 +41,7 @@ def _index_for(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     these.
     """
     try:
-        index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        index = read_object((folder / INDEX).read_text(encoding="utf-8"))
         known, _ = index["settings"], index["worlds"]
     except FileNotFoundError:
         if any(folder.glob(f"*{SUFFIX}")):

@@ -13,9 +13,9 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.rig import Rig
 
 
-def run(median: float, sigma: float, machine: str = "m", **more: float) -> dict[str, Any]:
+def run(median: float, sigma: float, machine: str = "m", rig: str = "r", **more: float) -> dict[str, Any]:
     figures = {"wire": {"median": median, "sigma": sigma}} | {n: {"median": v, "sigma": 0.0} for n, v in more.items()}
-    return {"machine": machine, "version": "1", "at": "then", "items": figures}
+    return {"machine": machine, "rig": rig, "version": "1", "at": "then", "items": figures}
 
 
 @pytest.mark.parametrize(
@@ -34,17 +34,17 @@ def test_an_item_or_a_machine_without_a_past_is_compared_with_nothing() -> None:
     assert not any(c.slower for c in compare(run(9.0, 0.0), None))
 
 
-def test_the_newest_run_of_the_same_machine_counts(tmp_path: Path) -> None:
+def test_the_newest_run_of_the_same_machine_and_rig_counts(tmp_path: Path) -> None:
     history = tmp_path / "deep" / "history.jsonl"
-    assert last_run(history, "m") is None
-    for figures in (run(1.0, 0.0), run(2.0, 0.0), run(3.0, 0.0, machine="another")):
+    assert last_run(history, "m", "r") is None
+    for figures in (run(1.0, 0.0), run(2.0, 0.0), run(3.0, 0.0, machine="another"), run(4.0, 0.0, rig="s")):
         record(history, figures)
-    found = last_run(history, "m")
+    found = last_run(history, "m", "r")
     assert found is not None
     assert found["items"]["wire"]["median"] == 2.0
     history.write_text(json.dumps(run(1.0, 0.0)) + "\nnonsense\n")
     with pytest.raises(SensorfuseError, match=r"history.jsonl:2: not a recorded run"):
-        last_run(history, "m")
+        last_run(history, "m", "r")
 
 
 def test_a_rig_without_what_the_set_needs_is_refused_in_words(synthetic_rig: Rig) -> None:
@@ -57,7 +57,7 @@ def test_every_item_is_measured_beside_the_calibration(synthetic_rig: Rig) -> No
     figures = measure(synthetic_rig, rounds=2, progress=seen.append)
     assert set(figures["items"]) == set(items(synthetic_rig))
     assert all(v["median"] > 0 and v["sigma"] >= 0 for v in figures["items"].values())
-    assert figures["machine"] == machine_id()
+    assert (figures["machine"], figures["rig"]) == (machine_id(), synthetic_rig.name)
     assert seen == [0.0, 0.5]
     assert not any(c.slower for c in compare(figures, figures))
     calibration()()

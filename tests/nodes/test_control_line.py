@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import zmq
-from sensorfuse.nodes.control_line import ControlLine
+from sensorfuse.nodes.control_line import ControlLine, own_identity
 
 from sensorfuse.endpoints import connect, make_socket
 from sensorfuse.keys import KEYS_DIR_VARIABLE, KeyRing
@@ -47,10 +47,10 @@ class Line:
     def use_keys_of(self, host: str) -> None:
         self._monkeypatch.setenv(KEYS_DIR_VARIABLE, str(self.folder / host))
 
-    def process(self, host: str, name: str) -> Any:
+    def process(self, host: str, name: str, identity: bytes | None = None) -> Any:
         self.use_keys_of(host)
         out = make_socket(self.context, zmq.DEALER, 0)
-        out.setsockopt(zmq.IDENTITY, name.encode())
+        out.setsockopt(zmq.IDENTITY, identity or own_identity(name))
         connect(out, self.rig, "control")
         self.use_keys_of("brain")
         self._kept.append(out)
@@ -123,10 +123,35 @@ def test_without_keys_names_are_believed(synthetic_rig: Rig, monkeypatch: pytest
     context: Any = zmq.Context()
     line = ControlLine(context, synthetic_rig, lambda *_: None)
     peer = make_socket(context, zmq.DEALER, 0)
-    peer.setsockopt(zmq.IDENTITY, b"lidar")
+    peer.setsockopt(zmq.IDENTITY, own_identity("lidar"))
     connect(peer, synthetic_rig, "control")
     peer.send(pack({"kind": "ready"}))
     line.wait(20_000)
     assert [name for name, _ in line.words()] == ["lidar"]
     line.close()
     context.destroy(0)
+
+
+def test_nobody_keeps_a_process_from_being_heard_by_being_there_before_it(line: Line) -> None:
+    squatter = line.process("cellar", "lidar", b"lidar")
+    squatter.send(pack({"kind": "ready"}))
+    assert line.listen(lambda: line.line.refused["cellar"] == 1)
+    honest = line.process("roof", "lidar")
+    honest.send(pack({"kind": "ready"}))
+    assert line.listen(lambda: line.heard)
+    squatter.send(pack({"kind": "ready"}))
+    assert line.listen(lambda: line.line.refused["cellar"] == 2)
+    line.line.tell("lidar", {"kind": "start"})
+    assert honest.poll(5000)
+    assert unpack(honest.recv()) == {"kind": "start"}
+    assert not squatter.poll(50)
+
+
+def test_a_process_that_comes_back_is_told_where_it_is_now(line: Line) -> None:
+    first, second = line.process("roof", "lidar"), line.process("roof", "lidar")
+    for k, process in enumerate((first, second)):
+        process.send(pack({"kind": "hello", "number": k}))
+        assert line.listen(lambda k=k: line.heard and line.heard[-1][1]["number"] == k)
+    line.line.tell("lidar", {"kind": "start"})
+    assert second.poll(5000)
+    assert not first.poll(50)

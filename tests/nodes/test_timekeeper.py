@@ -45,7 +45,7 @@ def test_a_clock_is_followed_from_answers_and_late_ones_do_no_harm(
             continue
         asker, frame = router.recv_multipart()
         question = unpack(frame)
-        assert (asker, question["kind"]) == (b"lidar/time", "time")
+        assert (asker.split(b"#")[0], question["kind"]) == (b"lidar/time", "time")
         now = time.monotonic_ns() - 7_000 * MS
         answer = pack({"number": question["number"], "t1": question["t1"], "t2": now, "t3": now})
         for nonsense in (b"\xc1", pack([1]), pack({"number": "x"}), *held):

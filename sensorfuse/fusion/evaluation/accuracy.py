@@ -27,6 +27,7 @@ from sensorfuse.fusion.fuser import Fuser, FusionResult
 from sensorfuse.fusion.grid import SPATIAL
 from sensorfuse.fusion.strategies import make_fuser
 from sensorfuse.messages import CLASSES, MODALITIES, Detections, Truth
+from sensorfuse.plain_json import read_object
 from sensorfuse.rig import Rig
 from sensorfuse.track.scoring import ERRORS, ScoringConfig, score_sequence
 
@@ -235,7 +236,7 @@ def into_cards(scores: dict[str, Any], weights: Path) -> None:
     for name, score in scores["strategies"].items():
         card_file = weights / f"{name}.json"
         try:
-            card = json.loads(card_file.read_text(encoding="utf-8")) if card_file.exists() else {"strategy": name}
+            card = read_object(card_file.read_text(encoding="utf-8")) if card_file.exists() else {"strategy": name}
             card_file.write_text(json.dumps(card | {"accuracy": judged | score}, indent=1) + "\n", encoding="utf-8")
         except (OSError, ValueError, TypeError) as error:
             raise SensorfuseError(f"{card_file}: the scores cannot be put there: {first_line(error)}") from None

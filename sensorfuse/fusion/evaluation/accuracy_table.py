@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from sensorfuse.errors import SensorfuseError, first_line
 from sensorfuse.fusion.strategies import STRATEGIES
+from sensorfuse.plain_json import read_object
 
 BEGIN, END = "<!-- strategies: begin -->", "<!-- strategies: end -->"
 COLUMNS = {  # condition: how it is called
@@ -27,7 +27,7 @@ def markdown(weights: Path) -> str:
     rows = [head, ["---"] * len(head)]
     for strategy in STRATEGIES:
         card_file = weights / f"{strategy.name}.json"
-        card = json.loads(card_file.read_text(encoding="utf-8")) if card_file.exists() else {}
+        card = read_object(card_file.read_text(encoding="utf-8")) if card_file.exists() else {}
         if "accuracy" in card:
             rows.append(_row(strategy.name, card["accuracy"], weights / f"{strategy.name}.onnx"))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

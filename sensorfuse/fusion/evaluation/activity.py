@@ -33,6 +33,7 @@ from sensorfuse.fusion.training.activity_augmentation import read_plain
 from sensorfuse.fusion.training.activity_data import ACTIONS, TEST_SUBJECTS, TRAINING_SUBJECTS, Windows
 from sensorfuse.fusion.training.activity_model import STEPS, ActivityModel
 from sensorfuse.fusion.training.loop import TrainConfig, train
+from sensorfuse.plain_json import read_object
 
 CONDITIONS = ("both", "inertial", "skeleton")
 
@@ -73,7 +74,7 @@ def judge_published(folder: Path, strategies: Sequence[str], windows: Windows) -
 
 def _read_card(file: Path) -> dict[str, Any]:
     try:
-        card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        card = read_object(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise SensorfuseError(
             f"{file}: no record of a trained network; `sensorfuse train --task activity --strategy {file.stem} "

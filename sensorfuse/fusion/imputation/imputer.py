@@ -6,7 +6,6 @@ measurement: `sensorfuse eval accuracy --impute`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from sensorfuse.engine.onnxruntime import OnnxRuntimeEngine
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.model_files import ENCODERS_FILE, file_digest, weights_folder
 from sensorfuse.messages import MODALITIES, Modality
+from sensorfuse.plain_json import read_object
 
 Array = NDArray[np.float32]
 
@@ -62,8 +62,8 @@ class Imputer:
         path = folder / file_name(method)
         again = f"train it with `sensorfuse train --task imputation --strategy {method}`, or set `impute: none`"
         try:
-            encoders = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["encoders"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            encoders = read_object(path.with_suffix(".json").read_text(encoding="utf-8"))["encoders"]
+        except (OSError, ValueError, KeyError, TypeError):
             raise SensorfuseError(f"fusion.impute: no network at {path}, or no record beside it; {again}") from None
         if encoders != file_digest(folder / ENCODERS_FILE):
             raise SensorfuseError(f"fusion.impute: {path} was trained on other encoders than those beside it; {again}")

@@ -24,6 +24,7 @@ from sensorfuse.fusion.preprocess import INPUT_SHAPES, Preprocessor, small_image
 from sensorfuse.fusion.warp import planar_motion
 from sensorfuse.geometry import motion_between
 from sensorfuse.messages import MODALITIES, SOUND_CLASSES, Modality, Sample, StreamTick, Tick, Truth
+from sensorfuse.plain_json import read_object
 from sensorfuse.rig import Rig, shipped_rig
 from sensorfuse.sim import SimulatedRig
 from sensorfuse.sim.worlds import make_worlds, world_file
@@ -191,7 +192,7 @@ def read_index(folder: Path) -> dict[str, Any]:
         SensorfuseError: there is no data, or it is incomplete.
     """
     try:
-        index: dict[str, Any] = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
+        index = read_object((folder / INDEX_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise SensorfuseError(f"{folder}: no training data here; `sensorfuse train --data {folder}` makes it") from None
     missing = [s for part in ("training", "held_out") for s in index.get(part, []) if not (folder / s).exists()]
