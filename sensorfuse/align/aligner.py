@@ -14,7 +14,6 @@ follows from the messages and their times, not from when it was polled.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import replace
 from operator import itemgetter
@@ -23,17 +22,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sensorfuse.align.content.stream_history import numbers
-from sensorfuse.align.ego_motion import EgoMotion, out_of_range
-from sensorfuse.align.gyro_bias import GyroBias
+from sensorfuse.align.own_motion import OwnMotion
 from sensorfuse.align.paced_time import PacedTime
 from sensorfuse.align.replay_rate import ReplayRate
 from sensorfuse.align.schedule import FAR_NS, make_schedule
 from sensorfuse.align.stream_buffer import Entry, StreamBuffer
 from sensorfuse.align.uncertain_offsets import UncertainOffsets
 from sensorfuse.errors import first_line
-from sensorfuse.messages import BOUND_RANGE_M, LedgerReason, StreamTick, Tick
-from sensorfuse.rig import ImuConfig, Rig
+from sensorfuse.messages import LedgerReason, StreamTick, Tick
+from sensorfuse.rig import Rig
 from sensorfuse.wire import Envelope
 
 Floats = NDArray[np.float64]
@@ -64,9 +61,7 @@ class Aligner:
         for name, stream in self._fused.items():
             stream.fused, stream.followed = True, name in self.schedule.follows
         self._closed: deque[tuple[str, int, int, LedgerReason]] = deque(maxlen=MAX_CLOSED)
-        self._mounts = {n: rig.sensors[n].T_base_sensor.transform() for n in rig.streams()}
-        self._ego = EgoMotion()
-        self._gyro_bias = {n: GyroBias() for n in rig.streams() if rig.sensors[n].modality == "imu"}
+        self.motion = OwnMotion(rig, self.alerts)
         self.offsets = UncertainOffsets(rig, self._streams)
         self._last_t_ns: int | None = None
         self._waited: StreamBuffer | None = None  # whom the next tick waits for
@@ -103,7 +98,7 @@ class Aligner:
         if stream.reach_ns >= stream.wanted_ns:
             self._note_waited(stream, envelope, now_ns)
         if arrays or envelope.signature:
-            self._feed_ego(stream, envelope, stream.entries[-1][3], arrays)
+            self.motion.hear(envelope, stream.entries[-1][3], arrays, self.offsets)
 
     def discard(self, envelope: Envelope) -> None:
         """Close a message that could not be taken in whole, unless it waits for its tick already."""
@@ -168,7 +163,7 @@ class Aligner:
         else:
             self._closed.append((stream.name, boot, seq, "no_tick"))
         if arrays or envelope.signature:
-            self._feed_ego(stream, envelope, event, arrays)
+            self.motion.hear(envelope, event, arrays, self.offsets)
 
     def _reject(self, stream: StreamBuffer, envelope: Envelope, reason: LedgerReason, now_ns: int) -> None:
         self._closed.append((stream.name, envelope.boot, envelope.seq, reason))
@@ -185,36 +180,6 @@ class Aligner:
             self._wait()
         else:
             self._wait_for(stream)
-
-    def _feed_ego(
-        self, stream: StreamBuffer, envelope: Envelope, event_ns: int, arrays: dict[str, NDArray[Any]] | None
-    ) -> None:
-        T_base_sensor = self._mounts[stream.name]
-        if arrays and "gyro_radps" in arrays:
-            bias = self._gyro_bias[stream.name]
-            if "accel_mps2" in arrays:
-                bias.update(event_ns, arrays["gyro_radps"], arrays["accel_mps2"], self._ego.moves())
-            gyro = (arrays["gyro_radps"] - bias.value) @ T_base_sensor.rotation.T
-            times = event_ns + arrays["time_ns"]
-            force, edge = None, None
-            if "accel_mps2" in arrays:
-                force = arrays["accel_mps2"] @ T_base_sensor.rotation.T
-                imu = stream.config.imu or ImuConfig()
-                edge = out_of_range(arrays["gyro_radps"], arrays["accel_mps2"], imu)
-            self._ego.push_rates(times, gyro, force, T_base_sensor.translation, edge)
-            if stream.name == self.offsets.reference:
-                self.offsets.hear_reference(times, gyro)
-            if "velocity_mps" in arrays:
-                v = T_base_sensor.rotation @ arrays["velocity_mps"][-1]
-                v = v - np.cross(gyro[-1], T_base_sensor.translation)
-                self._ego.push_velocity(int(times[-1]), v, np.array([0.2, 0.2, 0.5]))
-                self.offsets.hear_speed(int(times[-1]), v)
-        self.offsets.hear(envelope)
-        velocity = numbers(envelope.signature, "ego_velocity_mps", 3)
-        sigma = numbers(envelope.signature, "ego_velocity_sigma_mps", 3)
-        if velocity is not None and sigma is not None:
-            rate, _ = self._ego.rate_at(event_ns)
-            self._ego.push_velocity(event_ns, velocity - np.cross(rate, T_base_sensor.translation), sigma)
 
     # ---- output
 
@@ -256,12 +221,6 @@ class Aligner:
             self._flush_stream(stream)
         self.offsets = UncertainOffsets(self.rig, self._streams)
 
-    def _lose_motion(self) -> None:
-        """Own motion came to no number, by whatever nobody caught: it begins anew, or it would never be one again."""
-        self.alerts.append("own motion was lost and begins anew")
-        self._ego = EgoMotion()
-        self._gyro_bias = {n: GyroBias() for n in self._gyro_bias}
-
     def follow(self, tick: Tick) -> None:
         """A standby takes the active twin's time, and its dead-reckoned pose, so that both survive a takeover."""
         host_ns = tick.t_ref_ns + tick.shift_ns
@@ -269,8 +228,7 @@ class Aligner:
             self._pace.rate = tick.pace
             self._time.adopt(tick.pace, host_ns, tick.t_ref_ns)
             self._begin_anew()
-        if np.isfinite(tick.pose).all():
-            self._ego.adopt(tick.pose, tick.t_ref_ns, tick.pose_covariance)
+        self.motion.adopt(tick)
 
     def received(self) -> dict[str, int]:
         return {n: s.received for n, s in self._streams.items()}
@@ -347,19 +305,16 @@ class Aligner:
             self.next_tick += not self.schedule.counted
         else:
             streams = [self._choose(s, t_ns, decided_ns) for s in self._fused.values()]
-            pose, motion_ns, motion, twist, sigma = self._motion_at(t_ns)
+            motion, host_ns = self.motion.at(t_ns), self._time.host_ns
             closed = [self._closed.popleft() for _ in range(min(MAX_CARRIED, len(self._closed)))]
-            host_ns, pace = self._time.host_ns, math.inf  # of what is seen there
-            if all(map(math.isfinite, sigma.tolist())):
-                speeds = twist.tolist()
-                pace = math.hypot(*speeds[:3]) + math.hypot(*speeds[3:]) * BOUND_RANGE_M
+            speed = motion.bound_mps()
             for s in streams:
-                s.bound_m = pace * s.bound_ns / 1e9 if s.bound_ns else 0.0
+                s.bound_m = speed * s.bound_ns / 1e9 if s.bound_ns else 0.0
             self._ready.append(
                 Tick(
-                    self.next_tick, t_ns, host_ns(now_ns), deadline_hit, streams, pose, twist, sigma, closed,
-                    host_ns(trigger_ns), self._ego.pose_covariance(), motion_ns, motion, self._time.rate,
-                    host_ns(t_ns) - t_ns,
+                    self.next_tick, t_ns, host_ns(now_ns), deadline_hit, streams, motion.pose, motion.twist,
+                    motion.sigma, closed, host_ns(trigger_ns), motion.covariance, motion.times_ns, motion.motion,
+                    self._time.rate, host_ns(t_ns) - t_ns,
                 )
             )  # fmt: skip
             self.next_tick += 1
@@ -367,18 +322,6 @@ class Aligner:
         self.schedule.went_out(t_ns)
         self.offsets.went_out(t_ns)
         self._open()
-
-    def _motion_at(self, t_ns: int) -> tuple[Floats, NDArray[np.int64], Floats, Floats, Floats]:
-        """Of the robot itself at a tick: pose, motion since the last one and its times, twist and its sigma."""
-        try:
-            pose, motion_ns, motion = self._ego.advance_with_motion(t_ns)
-            twist, sigma = self._ego.twist_at(t_ns)
-            if all(map(math.isfinite, (*pose.flat, *twist.tolist()))):
-                return pose, motion_ns, motion, twist, sigma
-        except Exception as error:  # of numbers that nobody caught: no message may cost a tick
-            self.alerts.append(f"own motion failed: {first_line(error)}")
-        self._lose_motion()
-        return (*self._ego.advance_with_motion(t_ns), *self._ego.twist_at(t_ns))
 
     def _holds(self, stream: StreamBuffer, t_ns: int) -> bool:
         """Whether a tick at `t` would have something of a stream that it must have."""

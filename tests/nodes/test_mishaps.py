@@ -121,7 +121,7 @@ def test_one_that_fails_halfway_is_in_one_account_only(stage: Stage) -> None:
     sample = typical_sample(stage.rig, STREAM)
     sample.seq, sample.stamp_ns, sample.recv_ns = 0, T0, T0 + 1
     envelope = envelope_of(sample, 1, T0, signature={"level": 1.0})
-    aligner._feed_ego = lambda *_: 1 / 0  # type: ignore[method-assign, assign]
+    aligner.motion.hear = lambda *_: 1 / 0  # type: ignore[method-assign, assign]
     stage.now_ns = T0 + 1
     stage.put(process.headers, [(STREAM, encode_meta(envelope))])
     process._take_all()
@@ -151,7 +151,7 @@ def test_what_is_said_of_motion_is_left_out_where_it_is_malformed(stage: Stage) 
 
 def test_own_motion_that_fails_begins_anew_and_the_tick_goes_out(synthetic_rig: Rig) -> None:
     aligner = Aligner(synthetic_rig, T0)
-    aligner._ego.twist_at = lambda t_ns: 1 / 0  # type: ignore[method-assign, assign, return-value]
+    aligner.motion._ego.twist_at = lambda t_ns: 1 / 0  # type: ignore[method-assign, assign, return-value]
     ticks = aligner.poll(T0 + S)
     assert len(ticks) > 5
     assert [a.partition(":")[0] for a in aligner.alerts] == ["own motion failed", "own motion was lost and begins anew"]
