@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+
+from sensorfuse.cli import app
 
 COMMANDS = ["run", "replay", "record", "info", "convert", "sim", "sync", "demo", "doctor", "bench"]
 
@@ -31,14 +36,23 @@ def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
         assert word in result.stderr, f"{word!r} not in {result.stderr!r}"
 
 
+def commands(group: Any, path: str = "sensorfuse") -> Iterator[tuple[str, Any]]:
+    """Every command with the words that call it."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
 def test_help_lists_every_command_and_each_has_an_example() -> None:
+    every = dict(commands(typer.main.get_command(app)))
+    assert {f"sensorfuse {name}" for name in COMMANDS} <= {" ".join(words.split()[:2]) for words in every}
     listing = sensorfuse("--help").stdout
-    for command in COMMANDS:
-        assert command in listing
-        if command != "bench":
-            assert "Example: sensorfuse" in sensorfuse(command, "--help").stdout
-    for benchmark in ("pipeline", "align", "sim", "dtw", "health", "faults", "strategies", "transport", "guard"):
-        assert "Example: sensorfuse bench" in sensorfuse("bench", benchmark, "--help").stdout
+    for words, command in every.items():
+        assert words.split()[1] in listing
+        assert f"Example: {words}" in command.help, words
+    assert "Example: sensorfuse bench guard" in sensorfuse("bench", "guard", "--help").stdout
 
 
 def test_version_and_doctor() -> None:

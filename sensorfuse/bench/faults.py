@@ -18,7 +18,8 @@ from rich.table import Table
 from sensorfuse.bench.goals import Goal, print_goals
 from sensorfuse.inject.fault import Fault
 from sensorfuse.messages import MODALITIES, Modality
-from sensorfuse.nodes.launch import assess_run, check_log
+from sensorfuse.nodes.aftermath import assess_run
+from sensorfuse.nodes.launch import check_log
 from sensorfuse.nodes.plan import RunPlan
 from sensorfuse.nodes.supervisor import Supervisor
 from sensorfuse.report.faults import back_after

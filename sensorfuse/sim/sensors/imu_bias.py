@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from sensorfuse.rig import ImuConfig
 from sensorfuse.sim.noise import message_rng
@@ -69,14 +68,13 @@ class ImuBias:
     def _unsteady(self, number: int) -> Array:
         """Sum (CHUNK + 1, 6) of the unit Gauss-Markov processes over the next chunk."""
         rng = message_rng(self._seed, f"{self._stream}/instability", number)
+        keep = self._keep[:, None]
+        kicks = np.sqrt(1 - keep[:, None] ** 2) * rng.standard_normal((len(keep), _CHUNK, 6))
         total = np.empty((_CHUNK + 1, 6))
         total[0] = self._state.sum(axis=0)
-        total[1:] = 0.0
-        for i, keep in enumerate(self._keep):
-            kicks = np.sqrt(1 - keep * keep) * rng.standard_normal((_CHUNK, 6))
-            path, _ = lfilter([1.0], [1.0, -keep], kicks, axis=0, zi=keep * self._state[i : i + 1])
-            total[1:] += path
-            self._state[i] = path[-1]
+        for k in range(_CHUNK):
+            self._state = kicks[:, k] + keep * self._state
+            total[k + 1] = self._state.sum(axis=0)
         return total
 
     def at(self, first: int, count: int) -> Array:
