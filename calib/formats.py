@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.geometry import R_BODY_OPTICAL, Transform, matrix_from_rpy
-from sensorfuse.rig import Intrinsics
+from sensorfuse.sensor_config import Intrinsics
 from sensorfuse.yaml_model import MAX_YAML_CHARACTERS, load_yaml
 
 RADIATE_RADAR_HEIGHT_M = 1.9  # from the LiDAR's view of the road; the toolkit says 1.8

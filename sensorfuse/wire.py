@@ -13,7 +13,6 @@ import functools
 import math
 import operator
 import struct
-import types
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from sensorfuse.messages import MODALITIES, Sample, sample_duration_ns
 from sensorfuse.sample_limits import MAX_COUNT
 from sensorfuse.shared_memory import NotShared, Place, SharedReader, SharedWriter
+from sensorfuse.wire_schema import Misfit, check_of
 
 WIRE_VERSION = 4
 MAX_HEADER_BYTES = 1 << 16
@@ -175,146 +175,6 @@ def unpack(data: Any, limit: int = MAX_RECORD_BYTES) -> Any:
         raise WireError(f"not a valid header: {error}") from None
 
 
-_Check = Callable[[Any], Any]  # gives the value as its type hint wants it, or raises _Misfit
-
-
-class _Misfit(Exception):
-    """A value that does not fit its type hint: where, from the inside out, and why."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
-        self.where = ""
-
-    def within(self, part: str) -> _Misfit:
-        self.where = part + self.where
-        return self
-
-
-def _instance_check(kind: type) -> _Check:
-    def check(value: Any) -> Any:
-        if type(value) is kind:
-            return value
-        if kind is float and type(value) is int:
-            return float(value)
-        raise _Misfit(f"expected {kind.__name__}, got {type(value).__name__}")
-
-    return check
-
-
-def _literal_check(choices: tuple[Any, ...]) -> _Check:
-    def check(value: Any) -> Any:
-        if type(value) is not str or value not in choices:
-            raise _Misfit(f"{value!r} is not one of {', '.join(map(str, choices))}")
-        return value
-
-    return check
-
-
-def _array_check(value: Any) -> Any:
-    if not isinstance(value, np.ndarray):
-        raise _Misfit(f"expected an array, got {type(value).__name__}")
-    return value
-
-
-def _list_check(item: _Check) -> _Check:
-    def check(value: Any) -> Any:
-        if type(value) is not list:
-            raise _Misfit(f"expected a list, got {type(value).__name__}")
-        out: list[Any] = []
-        try:
-            out.extend(map(item, value))
-        except _Misfit as fault:
-            raise fault.within(f"[{len(out)}]") from None
-        return out
-
-    return check
-
-
-def _tuple_check(items: tuple[_Check, ...]) -> _Check:
-    def check(value: Any) -> Any:
-        if type(value) is not list or len(value) != len(items):
-            raise _Misfit(f"expected {len(items)} values")
-        out: list[Any] = []
-        try:
-            out.extend(item(v) for item, v in zip(items, value, strict=True))
-        except _Misfit as fault:
-            raise fault.within(f"[{len(out)}]") from None
-        return tuple(out)
-
-    return check
-
-
-def _dict_check(key: _Check, item: _Check) -> _Check:
-    def check(value: Any) -> Any:
-        if type(value) is not dict:
-            raise _Misfit(f"expected a map, got {type(value).__name__}")
-        out = {}
-        for k, v in value.items():
-            try:
-                out[key(k)] = item(v)
-            except _Misfit as fault:
-                raise fault.within(f".{k}") from None
-        return out
-
-    return check
-
-
-def _optional_check(item: _Check) -> _Check:
-    return lambda value: None if value is None else item(value)
-
-
-def _dataclass_check(kind: type) -> _Check:
-    hints = typing.get_type_hints(kind)
-    names, checks = tuple(hints), [_check_of(hint) for hint in hints.values()]
-    outer = tuple(typing.get_origin(hint) or hint for hint in hints.values())
-    numbers = range(len(names))
-    containers = [i for i in numbers if hints[names[i]] not in (str, int, float, bool)]  # whose type does not tell all
-
-    def check(value: Any) -> Any:
-        if type(value) is not list or len(value) != len(names):
-            got = f"{len(value)} values" if type(value) is list else type(value).__name__
-            raise _Misfit(f"expected the {len(names)} fields {', '.join(names)}, got {got}")
-        items = value.copy()
-        for i in containers if tuple(map(type, items)) == outer else numbers:
-            try:
-                items[i] = checks[i](items[i])
-            except _Misfit as fault:
-                raise fault.within(f".{names[i]}") from None
-        return kind(*items)
-
-    return check
-
-
-def _anything(value: Any) -> Any:
-    return value
-
-
-@functools.cache
-def _check_of(kind: Any) -> _Check:
-    """What checks a value against a type hint and rebuilds nested dataclasses: composed once per hint."""
-    origin, parts = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
-        return _anything
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return _dataclass_check(kind)
-    if origin in (typing.Union, types.UnionType):
-        (some,) = (p for p in parts if p is not type(None))
-        return _optional_check(_check_of(some))
-    if origin is typing.Literal:
-        return _literal_check(parts)
-    if origin is np.ndarray:
-        return _array_check
-    if origin is list:
-        return _list_check(_check_of(parts[0]))
-    if origin is tuple:
-        return _tuple_check(tuple(map(_check_of, parts)))
-    if origin is dict:
-        return _dict_check(_check_of(parts[0]), _check_of(parts[1]))
-    assert isinstance(kind, type), f"no check for {kind}"
-    return _instance_check(kind)
-
-
 def build(cls: type[_T], value: Any) -> _T:
     """Rebuild a dataclass from its fields' values, checking every one's type.
 
@@ -322,8 +182,8 @@ def build(cls: type[_T], value: Any) -> _T:
         WireError: a field is missing, unknown or of the wrong type.
     """
     try:
-        return typing.cast(_T, _check_of(typing.cast(Any, cls))(value))
-    except _Misfit as fault:
+        return typing.cast(_T, check_of(typing.cast(Any, cls))(value))
+    except Misfit as fault:
         raise WireError(f"{cls.__name__}{fault.where}: {fault.why}") from None
 
 

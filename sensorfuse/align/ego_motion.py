@@ -24,7 +24,7 @@ from sensorfuse.align.velocity_filter import (
     UNSEEN_VELOCITY_S,
     VelocityFilter,
 )
-from sensorfuse.rig import ImuConfig
+from sensorfuse.sensor_config import ImuConfig
 
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]

@@ -16,7 +16,8 @@ from sensorfuse.align.gyro_bias import GyroBias
 from sensorfuse.align.uncertain_offsets import UncertainOffsets
 from sensorfuse.errors import first_line
 from sensorfuse.messages import BOUND_RANGE_M, Tick
-from sensorfuse.rig import ImuConfig, Rig
+from sensorfuse.rig import Rig
+from sensorfuse.sensor_config import ImuConfig
 from sensorfuse.wire import Envelope
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sensorfuse.messages import StampSemantics
-from sensorfuse.rig import Intrinsics
+from sensorfuse.sensor_config import Intrinsics
 
 
 def row_times_ns(

@@ -19,7 +19,8 @@ from sensorfuse.align.signatures.picture import grey_picture
 from sensorfuse.align.signatures.radar_turn import RadarTurn
 from sensorfuse.align.signatures.span import comparable, middle_ns
 from sensorfuse.messages import Sample
-from sensorfuse.rig import RadarConfig, Rig, SensorConfig
+from sensorfuse.rig import Rig
+from sensorfuse.sensor_config import RadarConfig, SensorConfig
 from sensorfuse.track.radar_detector import ego_velocity
 
 MIN_INLIERS = 5

@@ -7,7 +7,7 @@ import math
 from sensorfuse.align.arrival_clock import ArrivalClock
 from sensorfuse.align.clock_model import CONSISTENT, Counter
 from sensorfuse.align.stream_clock import NOTHING, StreamClock
-from sensorfuse.rig import SensorConfig
+from sensorfuse.sensor_config import SensorConfig
 from sensorfuse.wire import Envelope
 
 MIN_STEPS = 4  # per period; fewer may be the regularity of the device, not the resolution of its clock

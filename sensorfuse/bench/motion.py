@@ -17,7 +17,8 @@ from scipy.spatial.transform import Rotation, Slerp
 from sensorfuse.align.deskew import BodyMotion, deskew
 from sensorfuse.align.ego_motion import EgoMotion
 from sensorfuse.bench.goals import Goal
-from sensorfuse.rig import ImuConfig, shipped_rig
+from sensorfuse.rig import shipped_rig
+from sensorfuse.sensor_config import ImuConfig
 from sensorfuse.sim.scenario import load_scenario
 from sensorfuse.sim.scene.world import World
 from sensorfuse.sim.sensors.imu import ImuModel

@@ -15,7 +15,8 @@ from scipy.spatial.transform import Rotation
 
 from sensorfuse.align.signature import SignatureExtractor
 from sensorfuse.fusion.warm_up import typical_sample
-from sensorfuse.rig import Rig, SensorConfig, shipped_rig
+from sensorfuse.rig import Rig, shipped_rig
+from sensorfuse.sensor_config import SensorConfig
 from sensorfuse.sim import SimulatedRig
 
 RIGS = ("synthetic", "handheld", "drone")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sensorfuse.align.audio_window import AudioRing, AudioWindow
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.messages import Sample
-from sensorfuse.rig import AudioConfig
+from sensorfuse.sensor_config import AudioConfig
 
 AHEAD_NS = 50_000_000
 MOST_MISSING = 0.5  # of a window, and it is not listened to

@@ -22,7 +22,8 @@ from sensorfuse.fusion.fuser import FusionResult
 from sensorfuse.fusion.hearing import Hearing, PcmBlock
 from sensorfuse.geometry import Transform
 from sensorfuse.messages import CLASSES, Detections, Sample, SoundEvent, StreamTick, Tick
-from sensorfuse.rig import AudioConfig, LidarConfig, RadarConfig, Rig
+from sensorfuse.rig import Rig
+from sensorfuse.sensor_config import AudioConfig, LidarConfig, RadarConfig
 from sensorfuse.track.lidar_detector import LidarDetector, LidarDetectorConfig
 from sensorfuse.track.object_fusion import fuse_detections
 from sensorfuse.track.priors import VEHICLES

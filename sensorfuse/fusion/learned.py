@@ -32,7 +32,8 @@ from sensorfuse.fusion.sound import SoundFeatures
 from sensorfuse.fusion.warp import planar_motion, warp_map
 from sensorfuse.geometry import Transform
 from sensorfuse.messages import MODALITIES, Detections, Modality, Sample, StreamTick, Tick
-from sensorfuse.rig import AudioConfig, Rig
+from sensorfuse.rig import Rig
+from sensorfuse.sensor_config import AudioConfig
 
 Map = NDArray[np.float32]
 VX_UNIT_MPS = 10.0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sensorfuse.fusion.grid import GRID, BevGrid
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import Intrinsics
+from sensorfuse.sensor_config import Intrinsics
 
 HEIGHTS_M: tuple[float, ...] = (0.0, 1.0)
 """Assumed heights above base_link: the ground, where objects stand, and about the middle of a car."""

@@ -24,7 +24,8 @@ from sensorfuse.fusion.lift import HEIGHTS_M, lift_grid
 from sensorfuse.fusion.sound import SOUND_FEATURES, SoundFeatures
 from sensorfuse.messages import Modality, Sample
 from sensorfuse.picture_file import decode_picture
-from sensorfuse.rig import AudioConfig, RadarConfig, Rig, SensorConfig
+from sensorfuse.rig import Rig
+from sensorfuse.sensor_config import AudioConfig, RadarConfig, SensorConfig
 
 Arrays = dict[str, NDArray[np.float32]]
 

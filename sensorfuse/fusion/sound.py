@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import AudioConfig, SensorConfig
+from sensorfuse.sensor_config import AudioConfig, SensorConfig
 
 BANDS = 40
 AZIMUTHS = 36

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from sensorfuse.fusion.fuser import Fuser
 from sensorfuse.messages import Sample, StreamTick, Tick
-from sensorfuse.rig import AudioConfig, ImuConfig, RadarConfig, Rig
+from sensorfuse.rig import Rig
+from sensorfuse.sensor_config import AudioConfig, ImuConfig, RadarConfig
 from sensorfuse.track.tracker import ObjectTracker
 from sensorfuse.track.tracker_config import TrackerConfig
 

@@ -15,7 +15,8 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.model_files import ENCODERS_FILE, file_digest, read_card
 from sensorfuse.fuzz.target import FileInput, FolderInput, Harness, Target
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import Intrinsics, load_rig
+from sensorfuse.rig import load_rig
+from sensorfuse.sensor_config import Intrinsics
 from sensorfuse.sim.scenario import load_scenario
 
 RIG = """name: car

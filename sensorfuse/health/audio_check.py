@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sensorfuse.messages import Sample
-from sensorfuse.rig import ContentFault, SensorConfig
+from sensorfuse.sensor_config import ContentFault, SensorConfig
 
 SILENT = 1e-6  # of full scale: less than half a count of 16 bits, which no microphone's own noise is
 CLIPPED_LEVEL, CLIPPED_SHARE = 0.999, 0.05

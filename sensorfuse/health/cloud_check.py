@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sensorfuse.health.typical import Typical
 from sensorfuse.messages import Sample
-from sensorfuse.rig import ContentFault, SensorConfig
+from sensorfuse.sensor_config import ContentFault, SensorConfig
 
 LOOKED_AT = 4096  # points
 SPARSE_SHARE = 0.3  # of the typical number of points

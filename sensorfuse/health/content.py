@@ -22,7 +22,7 @@ from sensorfuse.health.image_check import ImageCheck
 from sensorfuse.health.imu_check import ImuCheck
 from sensorfuse.health.radar_check import RadarCheck
 from sensorfuse.messages import Modality, Sample
-from sensorfuse.rig import ContentFault, SensorConfig
+from sensorfuse.sensor_config import ContentFault, SensorConfig
 
 
 @dataclass(frozen=True)

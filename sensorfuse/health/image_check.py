@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sensorfuse.health.typical import Typical
 from sensorfuse.messages import Sample
 from sensorfuse.picture_file import decode_picture
-from sensorfuse.rig import ContentFault, SensorConfig
+from sensorfuse.sensor_config import ContentFault, SensorConfig
 
 LOOKED_AT = (135, 240)  # rows and columns that a picture is thinned to
 COARSE = 3  # of which so many square are averaged, so that noise is no detail

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sensorfuse.align.ego_motion import out_of_range
 from sensorfuse.messages import Sample
-from sensorfuse.rig import ContentFault, ImuConfig, SensorConfig
+from sensorfuse.sensor_config import ContentFault, ImuConfig, SensorConfig
 
 CONSTANT_SAMPLES, CONSTANT_S = 20, 0.25  # coarse steps repeat a while at rest, all six axes at once not so long
 SATURATED_SHARE = 0.2  # of a message's samples

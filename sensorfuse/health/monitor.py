@@ -15,7 +15,7 @@ import math
 
 from sensorfuse.health.pace import Pace
 from sensorfuse.messages import HealthState, StreamHealth
-from sensorfuse.rig import SensorConfig
+from sensorfuse.sensor_config import SensorConfig
 from sensorfuse.wire import Envelope
 
 LATE_PERIODS, LATE_JITTERS, LATE_SLACK_NS = 2.5, 6.0, 10_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sensorfuse.health.typical import Typical
 from sensorfuse.messages import Sample
-from sensorfuse.rig import ContentFault, SensorConfig
+from sensorfuse.sensor_config import ContentFault, SensorConfig
 
 TYPICAL_DETECTIONS = 3  # a radar that sees less now and then sees nothing
 FLAT_SPREAD = 0.5  # of a scan, in counts

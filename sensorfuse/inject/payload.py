@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sensorfuse.inject.fault import CONTENT_KINDS
 from sensorfuse.messages import Modality, Sample
-from sensorfuse.rig import SensorConfig
+from sensorfuse.sensor_config import SensorConfig
 
 NOISE: dict[Modality, str] = {
     "camera": "camera_salt_and_pepper",

@@ -20,7 +20,7 @@ import numpy as np
 from sensorfuse.inject.fault import CONTENT_KINDS, Fault
 from sensorfuse.inject.payload import bits_flipped, blank, garbage, noisy
 from sensorfuse.messages import Sample
-from sensorfuse.rig import SensorConfig
+from sensorfuse.sensor_config import SensorConfig
 
 REORDER_PERIODS = (1.0, 3.0)  # how late a message is that others overtake
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sensorfuse.geometry import Transform
 from sensorfuse.log.ros_types import message_class
 from sensorfuse.messages import CLASSES, Detections, Sample, StreamHealth, StreamUse
-from sensorfuse.rig import Intrinsics
+from sensorfuse.sensor_config import Intrinsics
 
 MAX_STAMP_NS = 2**31 * 1_000_000_000 - 1  # builtin_interfaces/Time counts seconds in 31 bits
 POINT_TYPES = {"float32": 7, "uint16": 4, "int32": 5}

@@ -42,7 +42,8 @@ from sensorfuse.log.ros_encode import (
 )
 from sensorfuse.log.ros_types import message_class, schema_text, shared_store
 from sensorfuse.messages import FusedFrame, MessageTruth, Sample, Truth, sample_problem
-from sensorfuse.rig import Intrinsics, Rig
+from sensorfuse.rig import Rig
+from sensorfuse.sensor_config import Intrinsics
 
 LIBRARY = "sensorfuse"
 STRING = "std_msgs/msg/String"

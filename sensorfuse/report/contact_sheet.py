@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sensorfuse.messages import Sample, Truth
 from sensorfuse.report import palette
 from sensorfuse.report.projection import footprints
-from sensorfuse.rig import Rig, SensorConfig
+from sensorfuse.rig import Rig
+from sensorfuse.sensor_config import SensorConfig
 from sensorfuse.sim import SimulatedRig
 
 Array = NDArray[Any]

@@ -26,7 +26,8 @@ from sensorfuse.report.projection import (
     polar_grid,
     radar_points,
 )
-from sensorfuse.rig import Rig, SensorConfig
+from sensorfuse.rig import Rig
+from sensorfuse.sensor_config import SensorConfig
 
 RING_STEP_M = 20
 HEIGHT_SPAN_M = 4.0

@@ -15,7 +15,7 @@ from sensorfuse.align.rolling_shutter import row_times_ns
 from sensorfuse.geometry import Transform, motion_between, wrap_angle
 from sensorfuse.messages import Detections, FusedFrame, Sample
 from sensorfuse.picture_file import decode_picture
-from sensorfuse.rig import Intrinsics, SensorConfig
+from sensorfuse.sensor_config import Intrinsics, SensorConfig
 
 Array = NDArray[np.float64]
 MIN_DEPTH_M = 0.5

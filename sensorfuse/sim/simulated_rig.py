@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.geometry import Transform
 from sensorfuse.messages import MessageTruth, Sample, Truth
-from sensorfuse.rig import AudioConfig, ImuConfig, LidarConfig, RadarConfig, Rig, SensorConfig
+from sensorfuse.rig import Rig
+from sensorfuse.sensor_config import AudioConfig, ImuConfig, LidarConfig, RadarConfig, SensorConfig
 from sensorfuse.sim.devices.device import Device, check_devices
 from sensorfuse.sim.devices.device_clock import DeviceClock
 from sensorfuse.sim.noise import message_rng, noise_key

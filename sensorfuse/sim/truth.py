@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sensorfuse.geometry import Transform
 from sensorfuse.messages import Detections, SoundEvent, Truth
-from sensorfuse.rig import LidarConfig
+from sensorfuse.sensor_config import LidarConfig
 from sensorfuse.sim.scene.ground import GroundMap
 from sensorfuse.sim.scene.world import World
 from sensorfuse.sim.sensors.lidar import LidarModel

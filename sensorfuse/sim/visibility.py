@@ -16,7 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import Intrinsics, LidarConfig, RadarConfig, Rig, SensorConfig
+from sensorfuse.rig import Rig
+from sensorfuse.sensor_config import Intrinsics, LidarConfig, RadarConfig, SensorConfig
 from sensorfuse.sim.scene.shapes import OWNER
 from sensorfuse.sim.scene.world import World
 from sensorfuse.sim.sensors.camera import FAR_M, pixel_rays

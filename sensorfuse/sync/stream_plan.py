@@ -9,7 +9,8 @@ from sensorfuse.align.stream_clock import StreamClock
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.log.reader import LogReader, StreamInfo
 from sensorfuse.messages import Modality
-from sensorfuse.rig import Rig, SensorConfig, shipped_rig, shipped_rigs
+from sensorfuse.rig import Rig, shipped_rig, shipped_rigs
+from sensorfuse.sensor_config import SensorConfig
 
 DEFAULT_RATE_HZ = 10.0  # of messages, where neither rig nor log says
 

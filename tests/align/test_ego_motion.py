@@ -10,7 +10,7 @@ from sensorfuse.align.ego_motion import EgoMotion, out_of_range
 from sensorfuse.bench.motion import Carrier
 from sensorfuse.geometry import Transform, motion_between
 from sensorfuse.messages import Tick
-from sensorfuse.rig import ImuConfig
+from sensorfuse.sensor_config import ImuConfig
 from sensorfuse.wire import decode_record, encode_record
 
 S = 1_000_000_000

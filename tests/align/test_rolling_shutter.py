@@ -7,7 +7,7 @@ import pytest
 
 from sensorfuse.align.rolling_shutter import row_times_ns
 from sensorfuse.messages import StampSemantics
-from sensorfuse.rig import Intrinsics
+from sensorfuse.sensor_config import Intrinsics
 
 LENS = Intrinsics(width=64, height=41, fx=60.0, fy=60.0, cx=31.5, cy=20.0, readout_s=0.02, exposure_s=0.004)
 

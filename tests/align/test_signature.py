@@ -11,7 +11,8 @@ from sensorfuse.align.aligner import Aligner
 from sensorfuse.align.signature import SignatureExtractor, is_asked_for_motion
 from sensorfuse.fusion.warm_up import typical_sample
 from sensorfuse.messages import Sample
-from sensorfuse.rig import Rig, SensorConfig, shipped_rig
+from sensorfuse.rig import Rig, shipped_rig
+from sensorfuse.sensor_config import SensorConfig
 from sensorfuse.sim import SimulatedRig
 from sensorfuse.wire import decode_meta, encode_meta, envelope_of
 

@@ -19,7 +19,8 @@ from sensorfuse.calib.formats import (
 
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import Intrinsics, shipped_rig
+from sensorfuse.rig import shipped_rig
+from sensorfuse.sensor_config import Intrinsics
 
 CAMERA = SensorCalibration(
     "cam0",

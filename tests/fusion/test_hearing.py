@@ -9,7 +9,7 @@ from sensorfuse.align.audio_window import AudioWindow
 from sensorfuse.errors import SensorfuseError
 from sensorfuse.fusion.hearing import AHEAD_NS, Hearing, PcmBlock
 from sensorfuse.messages import Sample
-from sensorfuse.rig import AudioConfig
+from sensorfuse.sensor_config import AudioConfig
 
 RATE = 16_000
 MS = 1_000_000

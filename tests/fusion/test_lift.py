@@ -4,7 +4,8 @@ import pytest
 
 from sensorfuse.fusion.grid import GRID
 from sensorfuse.fusion.lift import HEIGHTS_M, OUTSIDE, distort, lift_grid
-from sensorfuse.rig import Intrinsics, Rig
+from sensorfuse.rig import Rig
+from sensorfuse.sensor_config import Intrinsics
 
 PLAIN = {"width": 480, "height": 270, "fx": 260.0, "fy": 260.0, "cx": 239.5, "cy": 134.5}
 

@@ -13,7 +13,8 @@ import pytest
 from sensorfuse.bench.health import small_rig
 from sensorfuse.health.content import FAULTS, NEVER_ALIKE, ContentCheck, Verdict
 from sensorfuse.messages import Sample
-from sensorfuse.rig import HealthConfig, Rig, SensorConfig
+from sensorfuse.rig import Rig
+from sensorfuse.sensor_config import HealthConfig, SensorConfig
 from sensorfuse.sim import SimulatedRig
 from sensorfuse.sim.scenario import scenarios
 

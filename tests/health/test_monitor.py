@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sensorfuse.health.monitor import HealthMonitor
 from sensorfuse.messages import HEALTH_STATES
-from sensorfuse.rig import SensorConfig
+from sensorfuse.sensor_config import SensorConfig
 from sensorfuse.wire import Envelope
 
 MS, S = 1_000_000, 1_000_000_000

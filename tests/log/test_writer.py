@@ -17,7 +17,8 @@ from sensorfuse.errors import SensorfuseError
 from sensorfuse.log import LogWriter, open_log, read_frames
 from sensorfuse.log.mcap_log import McapLogReader
 from sensorfuse.messages import MessageTruth, Sample
-from sensorfuse.rig import Intrinsics, Rig, shipped_rig
+from sensorfuse.rig import Rig, shipped_rig
+from sensorfuse.sensor_config import Intrinsics
 
 
 @pytest.mark.parametrize("compression", ["zstd", "lz4", "none"])

@@ -21,7 +21,8 @@ from sensorfuse.report.projection import (
     project,
     radar_points,
 )
-from sensorfuse.rig import Intrinsics, PoseConfig, Rig, SensorConfig
+from sensorfuse.rig import Rig
+from sensorfuse.sensor_config import Intrinsics, PoseConfig, SensorConfig
 
 TWIST = np.array([12.0, 0.5, 0.0, 0.0, 0.0, 0.4])
 

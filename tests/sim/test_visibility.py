@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from sensorfuse.log import open_log
-from sensorfuse.rig import Intrinsics, LidarConfig, Rig
+from sensorfuse.rig import Rig
+from sensorfuse.sensor_config import Intrinsics, LidarConfig
 from sensorfuse.sim import SimulatedRig
 from sensorfuse.sim.recording import write_simulated_log
 from sensorfuse.sim.scene.shapes import BOX, HOUSE, OWNER, part

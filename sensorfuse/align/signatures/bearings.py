@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from sensorfuse.rig import Intrinsics
+from sensorfuse.sensor_config import Intrinsics
 
 Array = NDArray[np.float64]
 

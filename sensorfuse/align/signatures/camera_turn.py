@@ -14,7 +14,7 @@ from sensorfuse.align.signatures.flow_rotation import Flow, fit_rotation
 from sensorfuse.align.signatures.picture import Grey
 from sensorfuse.align.signatures.span import comparable
 from sensorfuse.align.signatures.tracks import corners_of, track
-from sensorfuse.rig import SensorConfig
+from sensorfuse.sensor_config import SensorConfig
 
 MIN_TRACKS = 12
 MIN_FOUND = 0.3  # share of corners that must be found again

@@ -13,7 +13,7 @@ from sensorfuse.align.signatures.span import comparable
 from sensorfuse.align.signatures.sweep_registration import deskew, register
 from sensorfuse.geometry import exp_rotation
 from sensorfuse.messages import Sample
-from sensorfuse.rig import LidarConfig, SensorConfig
+from sensorfuse.sensor_config import LidarConfig, SensorConfig
 
 MAX_COLUMNS = 720
 SOURCE_POINTS = 1200

@@ -17,7 +17,7 @@ from scipy.ndimage import uniform_filter1d
 
 from sensorfuse.align.signatures.span import comparable
 from sensorfuse.messages import Sample
-from sensorfuse.rig import SensorConfig
+from sensorfuse.sensor_config import SensorConfig
 
 NEAREST_M = 6.0
 CELL_M = 1.0  # ranges are averaged to about this

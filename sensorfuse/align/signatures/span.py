@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sensorfuse.messages import Sample
-from sensorfuse.rig import SensorConfig
+from sensorfuse.sensor_config import SensorConfig
 
 MAX_SPAN_PERIODS = 4.0  # further apart, two samples are not compared
 MIN_MAX_SPAN_S = 0.3

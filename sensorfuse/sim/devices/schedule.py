@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sensorfuse.messages import StampSemantics
-from sensorfuse.rig import AudioConfig, ImuConfig, RadarConfig, SensorConfig
+from sensorfuse.sensor_config import AudioConfig, ImuConfig, RadarConfig, SensorConfig
 from sensorfuse.sim.devices.device_clock import DeviceClock
 
 Nanoseconds = NDArray[np.int64]

@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import AudioConfig
+from sensorfuse.sensor_config import AudioConfig
 from sensorfuse.sim.noise import message_rng
 from sensorfuse.sim.scene.world import World
 from sensorfuse.sim.sensors.road_noise import RoadNoise

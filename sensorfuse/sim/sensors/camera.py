@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import Intrinsics
+from sensorfuse.sensor_config import Intrinsics
 from sensorfuse.sim.noise import hash64
 from sensorfuse.sim.scene.ground import GroundMap
 from sensorfuse.sim.scene.world import World

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import ImuConfig
+from sensorfuse.sensor_config import ImuConfig
 from sensorfuse.sim.noise import message_rng
 from sensorfuse.sim.scene.rigid_motion import GRAVITY_MPS2
 from sensorfuse.sim.scene.world import World

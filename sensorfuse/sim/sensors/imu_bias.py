@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sensorfuse.rig import ImuConfig
+from sensorfuse.sensor_config import ImuConfig
 from sensorfuse.sim.noise import message_rng
 
 Array = NDArray[np.float64]

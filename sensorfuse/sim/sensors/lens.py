@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from sensorfuse.rig import Intrinsics
+from sensorfuse.sensor_config import Intrinsics
 
 Array = NDArray[np.float64]
 Radiance = NDArray[np.float32]

@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import LidarConfig
+from sensorfuse.sensor_config import LidarConfig
 from sensorfuse.sim.noise import normal, uniform
 from sensorfuse.sim.scene.ground import REFLECT as GROUND_REFLECT
 from sensorfuse.sim.scene.ground import GroundMap, material_at

@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import RadarConfig
+from sensorfuse.sensor_config import RadarConfig
 from sensorfuse.sim.scene.shapes import OWNER
 from sensorfuse.sim.scene.world import World
 from sensorfuse.sim.sensors.raycast import CANDIDATE_COLUMNS, SKY, gather, nearest

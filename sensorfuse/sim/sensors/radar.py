@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import RadarConfig
+from sensorfuse.sensor_config import RadarConfig
 from sensorfuse.sim.scene.shapes import CYLINDER, KIND, OWNER
 from sensorfuse.sim.scene.world import World
 from sensorfuse.sim.sensors.multipath import Echoes, Faces, mirror_ghosts, twice

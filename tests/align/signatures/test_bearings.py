@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sensorfuse.align.signatures.bearings import Lens
-from sensorfuse.rig import Intrinsics
+from sensorfuse.sensor_config import Intrinsics
 
 CASES = [("none", ()), ("radtan", (-0.28, 0.07, 2e-4, -1e-4)), ("radtan", (0.1, -0.05, 1e-3, 1e-3, 0.01)),
          ("equidistant", (-0.02, 0.01, -0.005, 0.001))]  # fmt: skip

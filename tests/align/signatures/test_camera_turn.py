@@ -14,7 +14,8 @@ from sensorfuse.align.signature import SignatureExtractor
 from sensorfuse.geometry import exp_rotation
 from sensorfuse.log import open_log
 from sensorfuse.messages import Sample
-from sensorfuse.rig import SensorConfig, shipped_rig
+from sensorfuse.rig import shipped_rig
+from sensorfuse.sensor_config import SensorConfig
 
 PERIOD_NS = 50_000_000
 

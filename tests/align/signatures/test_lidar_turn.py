@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sensorfuse.align.signature import SignatureExtractor
 from sensorfuse.geometry import exp_rotation
 from sensorfuse.messages import Sample
-from sensorfuse.rig import SensorConfig, shipped_rig
+from sensorfuse.rig import shipped_rig
+from sensorfuse.sensor_config import SensorConfig
 
 PERIOD_NS = 100_000_000
 COLUMNS, RINGS = 360, 24

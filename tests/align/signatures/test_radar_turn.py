@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from sensorfuse.align.signature import SignatureExtractor
 from sensorfuse.messages import Sample
-from sensorfuse.rig import SensorConfig, shipped_rig
+from sensorfuse.rig import shipped_rig
+from sensorfuse.sensor_config import SensorConfig
 
 AZIMUTHS, RANGES, RESOLUTION_M = 400, 400, 0.2
 PERIOD_NS = 250_000_000

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import AudioConfig
+from sensorfuse.sensor_config import AudioConfig
 from sensorfuse.sim.scenario import Scenario, load_scenario
 from sensorfuse.sim.scene.rigid_motion import RigidMotion
 from sensorfuse.sim.scene.world import World

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import Intrinsics, Rig, shipped_rig
+from sensorfuse.rig import Rig, shipped_rig
+from sensorfuse.sensor_config import Intrinsics
 from sensorfuse.sim import SimulatedRig
 from sensorfuse.sim.noise import noise_key
 from sensorfuse.sim.scenario import Scenario, load_scenario

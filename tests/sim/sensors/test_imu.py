@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sensorfuse.geometry import Transform, exp_rotation
-from sensorfuse.rig import ImuConfig
+from sensorfuse.sensor_config import ImuConfig
 from sensorfuse.sim.scenario import load_scenario
 from sensorfuse.sim.scene.rigid_motion import GRAVITY_MPS2
 from sensorfuse.sim.scene.world import World

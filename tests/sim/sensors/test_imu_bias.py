@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import ImuConfig
+from sensorfuse.sensor_config import ImuConfig
 from sensorfuse.sim.scenario import load_scenario
 from sensorfuse.sim.scene.world import World
 from sensorfuse.sim.sensors.imu import ImuModel, exact_imu

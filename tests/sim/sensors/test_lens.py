@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sensorfuse.rig import Intrinsics
+from sensorfuse.sensor_config import Intrinsics
 from sensorfuse.sim.sensors.lens import add_bloom, add_glare, pixel_rays
 
 

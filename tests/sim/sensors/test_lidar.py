@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import LidarConfig
+from sensorfuse.sensor_config import LidarConfig
 from sensorfuse.sim.noise import noise_key
 from sensorfuse.sim.scenario import load_scenario
 from sensorfuse.sim.scene.ground import GroundMap

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sensorfuse.geometry import Transform, exp_rotation
-from sensorfuse.rig import LidarConfig
+from sensorfuse.sensor_config import LidarConfig
 from sensorfuse.sim.scenario import WeatherConfig
 from sensorfuse.sim.scene.ground import GroundMap
 from sensorfuse.sim.scene.rigid_motion import RigidMotion

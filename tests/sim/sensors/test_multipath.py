@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 from sensorfuse.geometry import Transform
 from sensorfuse.messages import CLASSES
-from sensorfuse.rig import RadarConfig
+from sensorfuse.sensor_config import RadarConfig
 from sensorfuse.sim.scenario import load_scenario
 from sensorfuse.sim.scene.shapes import BOX, COS, HOUSE, OWNER, PLAIN, SIN, SPIN, VX, VY, X, Y, part
 from sensorfuse.sim.scene.world import World

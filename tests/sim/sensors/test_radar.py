@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import RadarConfig
+from sensorfuse.sensor_config import RadarConfig
 from sensorfuse.sim.scenario import load_scenario
 from sensorfuse.sim.scene.rigid_motion import RigidMotion
 from sensorfuse.sim.scene.shapes import BOX, CYLINDER, part

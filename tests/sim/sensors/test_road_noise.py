@@ -9,7 +9,7 @@ import pytest
 from scipy.signal import coherence
 
 from sensorfuse.geometry import Transform
-from sensorfuse.rig import AudioConfig
+from sensorfuse.sensor_config import AudioConfig
 from sensorfuse.sim.sensors.audio import AudioModel
 from sensorfuse.sim.sensors.road_noise import WHEELS_M, RoadNoise
 from sensorfuse.sim.sensors.sound_sources import SPEED_OF_SOUND_MPS

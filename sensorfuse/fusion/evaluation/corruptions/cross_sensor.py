@@ -17,7 +17,8 @@ import numpy as np
 from sensorfuse.fusion.grid import SPATIAL
 from sensorfuse.geometry import Transform, exp_rotation
 from sensorfuse.messages import MODALITIES, Modality
-from sensorfuse.rig import PoseConfig, Rig
+from sensorfuse.rig import Rig
+from sensorfuse.sensor_config import PoseConfig
 
 OFFSET_NS = (10_000_000, 300_000_000)  # at the least level and the greatest
 JITTER_NS = 100_000_000  # one sigma
