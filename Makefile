@@ -50,12 +50,12 @@ soak: $(VENV)/.base
 
 RATES := --dropout 0.2 --dropout 0.35 --dropout 0.35 --dropout 0.15 --dropout 0.15
 
-# Trained on the encoders that `hybrid` learned; `memory` is not among them, as it needs worlds of consecutive ticks (--run-ticks).
+# Trained on the encoders that `hybrid` learned; `memory` too, but on runs of consecutive ticks.
 ON_FROZEN := early late_learned tensor_fusion low_rank polynomial recurrent_residual auto_fusion gan_fusion product_of_experts \
   searched modal_attention co_attention single_stream bottleneck gated_cross_attention coordinated parameter_sharing \
   channel_exchange pyramid two_stream data_level graph
 
-# About eight hours on two cores: encoders with `hybrid`, then the others on the same encoders. `eval` adds accuracy.
+# About nine hours on two cores: encoders with `hybrid`, then the others on the same encoders. `eval` adds accuracy.
 weights: $(VENV)/.test
 	@$(BIN)/sensorfuse train --strategy hybrid --epochs 5 $(RATES) --data out/driving --out out/train
 	@$(BIN)/sensorfuse train --strategy cross_modal_attention --epochs 3 $(RATES) --encoders out/train/encoders.safetensors \
@@ -64,7 +64,9 @@ weights: $(VENV)/.test
 	@for s in $(ON_FROZEN); do \
 	  $(BIN)/sensorfuse train --strategy $$s --epochs 2 $(RATES) --encoders out/train/encoders.safetensors \
 	    --data out/driving --out out/train_$$s && cp out/train_$$s/$$s.* sensorfuse/fusion/weights/ || exit 1; done
-	@cp out/train_attention/cross_modal_attention.* sensorfuse/fusion/weights/
+	@$(BIN)/sensorfuse train --strategy memory --epochs 5 $(RATES) --encoders out/train/encoders.safetensors \
+	  --worlds 22 --run-ticks 8 --back 4 --data out/driving_runs --out out/train_memory
+	@cp out/train_attention/cross_modal_attention.* out/train_memory/memory.* sensorfuse/fusion/weights/
 	@$(BIN)/sensorfuse eval accuracy --worlds 2 --ticks 15 --into-weights --into-readme README.md
 
 clean:
