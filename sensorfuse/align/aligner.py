@@ -148,8 +148,10 @@ class Aligner:
             else:
                 at = stream.hold(boot, seq, event, duration, now_ns)
             if at is None:
-                stream.health.note_late(now_ns)
+                always = stream.health.note_late(now_ns)
                 self._closed.append((stream.name, boot, seq, "late"))
+                if always and stream.followed and self.schedule.miss(event, now_ns):
+                    self._open(now_ns, envelope.recv_ns)
                 return
             stream.tell_health_of(envelope, at, now_ns)
             if repeat:

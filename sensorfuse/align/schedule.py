@@ -46,6 +46,10 @@ class Schedule(Protocol):
         """A sample at `at_ns` of a stream that is followed came in; True when the anchor may have changed."""
         ...
 
+    def miss(self, at_ns: int, now_ns: int) -> bool:
+        """One came in after the ticks that it was for, as all do lately; True when the anchor may have changed."""
+        ...
+
     def went_out(self, t_ns: int) -> None: ...
 
 
@@ -64,6 +68,9 @@ class RateSchedule:
         return Anchor(self._next_ns, self._next_ns, self._next_ns + self._deadline_ns)
 
     def offer(self, at_ns: int, now_ns: int) -> bool:
+        return False
+
+    def miss(self, at_ns: int, now_ns: int) -> bool:
         return False
 
     def went_out(self, t_ns: int) -> None:
@@ -103,14 +110,17 @@ class ReferenceSchedule:
         return Anchor(t, opens, max(opens, t + self._deadline_ns))
 
     def offer(self, at_ns: int, now_ns: int) -> bool:
+        if at_ns >= self._last_ns + self._message_ns // 2 and len(self._pending) < MAX_PENDING:
+            bisect.insort(self._pending, (at_ns, now_ns))
+        return self.miss(at_ns, now_ns)
+
+    def miss(self, at_ns: int, now_ns: int) -> bool:
         self._heard_ns = now_ns
         delay = min(max(now_ns - at_ns, 0), MAX_DELAY_NS)
         if self._delay_ns is None:
             self._delay_ns = delay
         else:
             self._delay_ns += (DELAY_UP if delay > self._delay_ns else DELAY_DOWN) * (delay - self._delay_ns)
-        if at_ns >= self._last_ns + self._message_ns // 2 and len(self._pending) < MAX_PENDING:
-            bisect.insort(self._pending, (at_ns, now_ns))
         return True
 
     def went_out(self, t_ns: int) -> None:
@@ -146,6 +156,9 @@ class AnySchedule:
             return False
         heapq.heappush(self._new, (at_ns, now_ns))
         return self._new[0][0] == at_ns
+
+    def miss(self, at_ns: int, now_ns: int) -> bool:
+        return False
 
     def went_out(self, t_ns: int) -> None:
         self._last_ns = t_ns

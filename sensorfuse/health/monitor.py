@@ -122,10 +122,11 @@ class HealthMonitor:
         """That of the stream's first sound message, which all others must have."""
         return self._calibration
 
-    def note_late(self, now_ns: int) -> None:
-        """A message came after the ticks that it was for."""
+    def note_late(self, now_ns: int) -> bool:
+        """A message came after the ticks that it was for; True when all do lately."""
         self._late += 1
         self._any_ns = now_ns if self._any_ns is None else max(self._any_ns, now_ns)
+        return self._late >= LATE_AFTER
 
     # ---- output
 

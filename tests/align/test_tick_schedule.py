@@ -83,6 +83,29 @@ def test_a_tick_per_lidar_message_and_none_is_missed_while_it_is_dead() -> None:
     assert {s: sum(c.values()) for s, c in reasons(ticks, aligner).items()} == sent
 
 
+@pytest.mark.parametrize("delay_ms", [280, 355, 365, 400, 445])
+def test_a_reference_that_is_late_from_the_start_is_followed_soon(delay_ms: float) -> None:
+    """Its first messages come after the ticks that they were for, whatever its phase is: that tells its delay."""
+    rig = make_rig(", policy: reference, reference: lidar")
+    ticks = drive(Aligner(rig, T0), traffic(6, lidar_delay_ms=delay_ms), T0 + 6 * S)
+    lidar = [by_stream(t)["lidar"] for t in ticks if t.t_ref_ns > T0 + 1.5 * S]
+    assert len(lidar) > 30
+    assert all(s.seqs and s.dt_ns == 0 for s in lidar)
+
+
+def test_one_late_message_of_the_reference_puts_no_tick_off() -> None:
+    rig = make_rig(", policy: reference, reference: lidar")
+    messages = traffic(6)
+    late = [n for n, m in enumerate(messages) if m[1].stream == "lidar"][25]
+    recv, envelope, arrays = messages.pop(late)
+    envelope.recv_ns = recv + S // 2
+    messages = sorted([*messages, (envelope.recv_ns, envelope, arrays)], key=lambda m: m[0])
+    aligner = Aligner(rig, T0)
+    ticks = drive(aligner, messages, T0 + 6 * S)
+    assert longest_gap_s(ticks) <= 0.2
+    assert reasons(ticks, aligner)["lidar"]["late"] == 1
+
+
 def test_any_with_one_sparse_stream_ticks_at_its_messages() -> None:
     rig = parse_rig(RIG.replace("{rate_hz: 10,", "{policy: any, rate_hz: 50,"))
     messages = [m for m in traffic(4, lidar_delay_ms=20) if m[1].stream == "lidar"]
