@@ -50,23 +50,20 @@ soak: $(VENV)/.base
 
 RATES := --dropout 0.2 --dropout 0.35 --dropout 0.35 --dropout 0.15 --dropout 0.15
 
-# Trained on the encoders that `hybrid` learned; `memory` too, but on runs of consecutive ticks.
-ON_FROZEN := early late_learned tensor_fusion low_rank polynomial recurrent_residual auto_fusion gan_fusion product_of_experts \
+# Strategies trained on the encoders that `hybrid` learned: their names, and options.
+frozen = for s in $(1); do $(BIN)/sensorfuse train --strategy $$s $(2) $(RATES) --encoders out/train/encoders.safetensors \
+  --out out/train_$$s && cp out/train_$$s/$$s.* sensorfuse/fusion/weights/ || exit 1; done
+TWO_EPOCHS := late_learned tensor_fusion low_rank polynomial recurrent_residual auto_fusion gan_fusion product_of_experts \
   searched modal_attention co_attention single_stream bottleneck gated_cross_attention coordinated parameter_sharing \
   channel_exchange pyramid two_stream data_level graph
 
-# About nine hours on two cores: encoders with `hybrid`, then the others on the same encoders. `eval` adds accuracy.
+# About nine hours on two cores: encoders with `hybrid`, then the others. `memory` learns from runs of ticks; `eval` adds accuracy.
 weights: $(VENV)/.test
 	@$(BIN)/sensorfuse train --strategy hybrid --epochs 5 $(RATES) --data out/driving --out out/train
-	@$(BIN)/sensorfuse train --strategy cross_modal_attention --epochs 3 $(RATES) --encoders out/train/encoders.safetensors \
-	  --data out/driving --out out/train_attention
 	@cp out/train/*.onnx out/train/*.json out/train/*.safetensors sensorfuse/fusion/weights/
-	@for s in $(ON_FROZEN); do \
-	  $(BIN)/sensorfuse train --strategy $$s --epochs 2 $(RATES) --encoders out/train/encoders.safetensors \
-	    --data out/driving --out out/train_$$s && cp out/train_$$s/$$s.* sensorfuse/fusion/weights/ || exit 1; done
-	@$(BIN)/sensorfuse train --strategy memory --epochs 5 $(RATES) --encoders out/train/encoders.safetensors \
-	  --worlds 22 --run-ticks 8 --back 4 --data out/driving_runs --out out/train_memory
-	@cp out/train_attention/cross_modal_attention.* out/train_memory/memory.* sensorfuse/fusion/weights/
+	@$(call frozen,cross_modal_attention early,--epochs 3 --data out/driving)
+	@$(call frozen,$(TWO_EPOCHS),--epochs 2 --data out/driving)
+	@$(call frozen,memory,--epochs 5 --data out/driving_runs --worlds 22 --run-ticks 8 --back 4)
 	@$(BIN)/sensorfuse eval accuracy --worlds 2 --ticks 15 --into-weights --into-readme README.md
 
 clean:

@@ -19,7 +19,6 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from sensorfuse.align.own_motion import OwnMotion
@@ -33,7 +32,6 @@ from sensorfuse.messages import LedgerReason, StreamTick, Tick
 from sensorfuse.rig import Rig
 from sensorfuse.wire import Envelope
 
-Floats = NDArray[np.float64]
 SEQ = itemgetter(2)  # of an Entry
 SAME_TIME_NS = 1_000_000  # to which the paced time of two twins agrees
 MAX_CARRIED = 8192  # dispositions that one tick carries; more wait for the next

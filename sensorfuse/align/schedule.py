@@ -112,16 +112,20 @@ class ReferenceSchedule:
     def offer(self, at_ns: int, now_ns: int) -> bool:
         if at_ns >= self._last_ns + self._message_ns // 2 and len(self._pending) < MAX_PENDING:
             bisect.insort(self._pending, (at_ns, now_ns))
-        return self.miss(at_ns, now_ns)
+        self._learn_delay(at_ns, now_ns)
+        return True
 
     def miss(self, at_ns: int, now_ns: int) -> bool:
+        self._learn_delay(at_ns, now_ns)
+        return True
+
+    def _learn_delay(self, at_ns: int, now_ns: int) -> None:
         self._heard_ns = now_ns
         delay = min(max(now_ns - at_ns, 0), MAX_DELAY_NS)
         if self._delay_ns is None:
             self._delay_ns = delay
         else:
             self._delay_ns += (DELAY_UP if delay > self._delay_ns else DELAY_DOWN) * (delay - self._delay_ns)
-        return True
 
     def went_out(self, t_ns: int) -> None:
         followed = bool(self._pending) and self._pending[0][0] == t_ns

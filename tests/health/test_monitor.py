@@ -146,6 +146,15 @@ def test_a_lost_stream_is_checked_then_votes_and_fades_in(away_s: float, jitter:
     assert stream.monitor.report(stream.now, 0).weight == 1.0
 
 
+def test_without_a_check_it_votes_at_the_first_tick_after_its_first_message() -> None:
+    stream = steady(health="{recover_s: 0}").silent(3.0)
+    n, back = len(stream.states), stream.now
+    stream.play(back + S, back)
+    after = stream.states[n:]
+    assert set(after) == {"lost", "ok"}
+    assert after.index("ok") * TICK <= DELAY + TICK
+
+
 def test_the_weight_grows_after_the_check() -> None:
     stream = steady().silent(3.0)
     weights = []
